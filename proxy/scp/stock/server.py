@@ -1,0 +1,129 @@
+"""pynetdicom's threaded server on listening sockets that already exist, with our application behind it."""
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.transport import ThreadedAssociationServer
+
+from proxy.config import LimitsSettings, Listener
+from proxy.dicom.messages import Admission, Application, Refusal
+from proxy.scp.stock.serving import Serving, accept, offer_of
+
+# What is used of pynetdicom beyond its documentation; a test fails at once when a version lacks one of these.
+PRIVATE_NAMES = {
+    "Association": ("_accepted_cx", "_rejected_cx", "_is_paused", "_reactor_checkpoint", "_serve_request"),
+    "ACSE": ("_negotiate_as_acceptor", "send_accept", "send_reject", "is_aborted"),
+    "DIMSEServiceProvider": ("cancel_req", "get_msg", "send_msg"),
+    "PresentationContext": ("_as_scu", "_as_scp"),
+}
+
+
+class _AdoptingServer(ThreadedAssociationServer):
+    """Takes over a bound, listening socket instead of opening one of its own."""
+
+    daemon_threads = True
+    socket: socket.socket
+    adopted: socket.socket
+
+    def server_bind(self) -> None:
+        self.socket.close()
+        self.socket = self.adopted
+        self.server_address = self.socket.getsockname()
+
+    def server_activate(self) -> None:
+        """The socket listens already."""
+
+    def server_close(self) -> None:
+        self.socket.close()
+
+
+class StockServer:
+    """Serves `application` by pynetdicom on every given listener; same verbs as `proxy.wire.FastServer`."""
+
+    def __init__(
+        self,
+        listeners: Sequence[tuple[socket.socket, ssl.SSLContext | None]],
+        application: Application,
+        listener: Listener,
+        limits: LimitsSettings,
+    ) -> None:
+        self._listeners = listeners
+        self._application = application
+        self._listener = listener
+        self._limits = limits
+        self._servers: list[_AdoptingServer] = []
+        self._open: dict[Association, Admission] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        _config.LOG_HANDLER_LEVEL = "none"
+        _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+        for listening, tls in self._listeners:
+            ae = AE()
+            ae.maximum_associations = 1 << 20  # counted and refused by the application
+            ae.maximum_pdu_size = self._listener.max_pdu
+            ae.network_timeout = self._limits.idle_timeout
+            ae.acse_timeout = self._limits.request_timeout
+            server_class = type("AdoptingServer", (_AdoptingServer,), {"adopted": listening})
+            handlers: list[Any] = [
+                (evt.EVT_REQUESTED, self._requested, [tls is not None]),
+                (evt.EVT_RELEASED, self._ended, ["released"]),
+                (evt.EVT_ABORTED, self._ended, ["aborted"]),
+                (evt.EVT_CONN_CLOSE, self._ended, ["lost"]),
+            ]
+            server = ae.make_server(
+                listening.getsockname(), contexts=[], ssl_context=tls, evt_handlers=handlers, server_class=server_class
+            )
+            ae._servers.append(server)
+            self._servers.append(server)
+            threading.Thread(target=server.serve_forever, args=(0.2,), daemon=True, name="stock-listener").start()
+
+    @property
+    def live(self) -> int:
+        """How many associations are open."""
+        with self._lock:
+            return len(self._open)
+
+    def drain(self, timeout: float) -> None:
+        """Accept no more connections; give running associations `timeout` seconds, then abort them."""
+        for server in self._servers:
+            server.shutdown()
+        self._servers.clear()
+        until = time.monotonic() + timeout
+        while self.live and time.monotonic() < until:
+            time.sleep(0.05)
+        with self._lock:
+            left = list(self._open)
+        for association in left:
+            association.abort()
+
+    def stop(self) -> None:
+        """Close everything now."""
+        self.drain(0.0)
+
+    def _requested(self, event: evt.Event, tls: bool) -> None:
+        association = event.assoc
+        offer = offer_of(association, tls)
+        verdict = self._application.admit(offer)
+        if isinstance(verdict, Refusal):
+            association.acse.send_reject(verdict.result, verdict.source, verdict.reason)
+            association.is_rejected = True
+            association.kill()
+            return
+        with self._lock:
+            self._open[association] = verdict
+        association._serve_request = Serving(association, verdict, self._listener, self._limits).serve
+        association.acse._negotiate_as_acceptor = lambda: accept(association, offer, verdict)
+
+    def _ended(self, event: evt.Event, how: Any) -> None:
+        with self._lock:
+            admission = self._open.pop(event.assoc, None)
+        if admission is not None:
+            admission.association.ended(how, "")
