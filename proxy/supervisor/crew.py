@@ -1,0 +1,145 @@
+"""The worker processes: started with the inherited sockets, restarted when they die, told what has changed.
+
+Each worker has a pipe of its own to us. Down go ("settings", Settings), ("level", name) and ("drain", seconds);
+up come ("ready", None) and ("events", [Event, ...]). Settings travel in the pipe, so secrets show neither in
+arguments nor in the environment.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+from proxy.config import Settings
+from proxy.events import Event, Trouble
+from proxy.supervisor.sockets import Listening
+
+_CALM = 10.0  # seconds after which a worker counts as healthy again
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """One process. `since` is wall-clock time, `started` monotonic."""
+
+    number: int
+    process: subprocess.Popen[bytes]
+    pipe: Connection
+    since: float
+    started: float
+    ready: bool = False
+    restarts: int = 0
+    start_again_at: float | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Does the process still run?"""
+        return self.start_again_at is None and self.process.poll() is None
+
+
+@dataclass(slots=True)
+class Crew:
+    """All workers. `on_event` gets every event they tell, `on_death` the pid of each that died."""
+
+    size: int
+    listening: Listening
+    occupancy_fd: int
+    on_event: Callable[[Event], None]
+    on_death: Callable[[int], None]
+    workers: list[Worker] = field(default_factory=list)
+    stopping: bool = False
+
+    def start(self, settings: Settings) -> None:
+        """Start all workers."""
+        self.workers = [self._spawn(number, settings) for number in range(1, self.size + 1)]
+
+    @property
+    def ready(self) -> bool:
+        """Do all workers accept associations?"""
+        return all(worker.ready for worker in self.workers)
+
+    def pipes(self) -> list[Connection]:
+        """What to wait on for `attend`."""
+        return [worker.pipe for worker in self.workers if worker.start_again_at is None]
+
+    def attend(self, readable: Iterable[object], settings: Settings) -> None:
+        """Take in what workers say, notice the dead, and start those again whose pause is over."""
+        for worker in self.workers:
+            if worker.pipe in readable and not self._hear(worker):
+                self._bury(worker)
+        now = time.monotonic()
+        for index, worker in enumerate(self.workers):
+            if worker.start_again_at is not None and now >= worker.start_again_at and not self.stopping:
+                fresh = self._spawn(worker.number, settings)
+                fresh.restarts = worker.restarts + 1
+                self.workers[index] = fresh
+
+    def tell(self, kind: str, payload: Any) -> None:
+        """Send a message to every living worker."""
+        for worker in self.workers:
+            if worker.alive:
+                with contextlib.suppress(OSError):
+                    worker.pipe.send((kind, payload))
+
+    def any_alive(self) -> bool:
+        """Is there still a worker running?"""
+        return any(worker.alive for worker in self.workers)
+
+    def kill(self) -> None:
+        """End what is left, now."""
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+            worker.process.wait()
+            worker.pipe.close()
+
+    def _hear(self, worker: Worker) -> bool:
+        try:
+            while worker.pipe.poll():
+                kind, payload = worker.pipe.recv()
+                if kind == "ready":
+                    worker.ready = True
+                elif kind == "events":
+                    for event in payload:
+                        self.on_event(event)
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def _bury(self, worker: Worker) -> None:
+        worker.pipe.close()
+        try:
+            status = worker.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            status = worker.process.wait()
+        self.on_death(worker.process.pid)
+        lived = time.monotonic() - worker.started
+        pause = 0.0 if lived > _CALM else min(_LONGEST_PAUSE, 0.25 * 2 ** min(worker.restarts, 10))
+        worker.start_again_at = time.monotonic() + pause
+        if not self.stopping:
+            what = f"worker {worker.number} (pid {worker.process.pid}) ended with status {status}; starting it again"
+            self.on_event(Trouble(where="worker", what=what, severity="error"))
+
+    def _spawn(self, number: int, settings: Settings) -> Worker:
+        ours, theirs = Pipe()
+        inherited = {"control": theirs.fileno(), "occupancy": self.occupancy_fd}
+        for name, listening in (("plain", self.listening.plain), ("tls", self.listening.tls)):
+            if listening is not None:
+                inherited[name] = listening.fileno()
+        arguments = [f"--{name}-fd={fd}" for name, fd in inherited.items()]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "proxy.worker", f"--number={number}", *arguments],
+            pass_fds=tuple(inherited.values()),
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        theirs.close()
+        with contextlib.suppress(OSError):
+            ours.send(("settings", settings))
+        return Worker(number, process, ours, time.time(), time.monotonic())
