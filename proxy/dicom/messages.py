@@ -13,12 +13,16 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a connection. `certificate_name` is the subject's common name, "" without TLS."""
+    """The other end of a connection.
+
+    `certificate_name` is the subject's common name, `certificate_sha256` its fingerprint in hex; "" without one.
+    """
 
     address: str
     port: int
     tls: bool = False
     certificate_name: str = ""
+    certificate_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,16 @@ class Receiver(Protocol):
 # ---------------------------------------------------------------------------------- requests
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a service notes about a request while it works on it, for log, metrics and status page."""
+
+    level: str = ""
+    bytes: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A DIMSE request other than C-STORE. `identifier` is the encoded data set, in `transfer_syntax`.
@@ -177,6 +191,7 @@ class Request:
     priority: int = 0
     sop_instance_uid: str = ""  # N-ACTION, N-EVENT-REPORT
     type_id: int = 0  # N-ACTION: Action Type ID
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
