@@ -91,7 +91,9 @@ def _decide_by_rules(name: str, rules: Iterable[AccessRule], offer: Offer, offer
         return _refusal(NO_REASON, f"{title} of pipeline {name} grants no service to {offer.calling_aet!r}")
     where = f"to {offer.calling_aet!r} from {offer.peer.address}; add a [[pipelines.{name}.rules]] entry"
     if known_title:
-        return _refusal(NO_REASON, f"no rule of pipeline {name} fits address and user identity, nothing granted {where}")
+        return _refusal(
+            NO_REASON, f"no rule of pipeline {name} fits address and user identity, nothing granted {where}"
+        )
     return _refusal(CALLING_AET_NOT_RECOGNIZED, f"no rule of pipeline {name} grants anything {where}")
 
 
@@ -102,9 +104,9 @@ def _granted_by_orthanc(pipeline: Pipeline, offer: Offer, modalities: Collection
     same_title = [entry for entry in modalities if same_aet(entry.aet, offer.calling_aet)]
     same_host = [entry for entry in same_title if _same_host(entry.host, offer.peer.address)]
     for service in set(pipeline.services) - granted:
-        if any(service in entry.services for entry in same_host):
-            granted.add(service)
-        elif same_title and not always.check_modality_host and all(service in entry.services for entry in same_title):
+        here = any(service in entry.services for entry in same_host)
+        anywhere = bool(same_title) and all(service in entry.services for entry in same_title)
+        if here or (anywhere and not always.check_modality_host):
             granted.add(service)
     return frozenset(granted)
 

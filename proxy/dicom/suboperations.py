@@ -51,9 +51,7 @@ class SubOperations:
 
     def pending(self) -> Response:
         """How far it is."""
-        return Response(
-            Status.PENDING, counts=Counts(self.remaining, self.completed, self.failed, self.warning)
-        )
+        return Response(Status.PENDING, counts=Counts(self.remaining, self.completed, self.failed, self.warning))
 
     def response(self, status: int) -> Response:
         """The response with `status` and the counts so far.
