@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from proxy.config.admin import AdminSettings, User
 from proxy.config.backends import Backend, Destination
+from proxy.config.names import dotted, unresolved
 from proxy.config.pipelines import (
     AccessRule,
     AlwaysAllow,
@@ -64,24 +65,14 @@ class Settings(Table):
     commitment: CommitmentSettings = Field(default_factory=CommitmentSettings)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     admin: AdminSettings = Field(default_factory=AdminSettings)
-    pipelines: dict[str, Pipeline] = Field(min_length=1)
+    pipelines: dict[str, Pipeline] = Field(default_factory=lambda: {"dicom_scp": Pipeline()}, min_length=1)
     backends: dict[str, Backend] = Field(min_length=1)
     destinations: dict[str, Destination] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> Self:
         """Every backend and target that a pipeline names exists, and no two pipelines share an AE title."""
-        seen: dict[str, str] = {}
-        for name, pipeline in self.pipelines.items():
-            if pipeline.backend not in self.backends:
-                known = ", ".join(sorted(self.backends))
-                raise ValueError(f"pipelines.{name}.backend: no [backends.{pipeline.backend}]; there is: {known}")
-            targets = self.backends.keys() | self.destinations.keys()
-            for route in [pipeline.forward_to, *(rule.forward_to for rule in pipeline.routes)]:
-                for target in route:
-                    if target not in targets:
-                        raise ValueError(f"pipelines.{name}.forward_to: no backend or destination {target!r}")
-            if pipeline.aet in seen:
-                raise ValueError(f"pipelines.{name}.aet: {pipeline.aet!r} is taken by pipelines.{seen[pipeline.aet]}")
-            seen[pipeline.aet] = name
+        complaints = unresolved(self.pipelines, self.backends, self.destinations)
+        if lines := [f"{dotted(path)}: {what}" for path, what in complaints]:
+            raise ValueError("\n".join(lines))
         return self

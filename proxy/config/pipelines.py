@@ -47,7 +47,7 @@ class Pipeline(Table):
     """[pipelines.NAME]: one AE title with its services, backend and rules."""
 
     description: str = Field("", description="For people")
-    aet: AeTitle = Field(description="Our AE title")
+    aet: AeTitle = Field("HARMONY_SCP", description="Our AE title")
     services: list[ServiceName] = Field(
         default_factory=lambda: list[ServiceName](("echo", "find", "get", "move")),
         description="echo, find, get, move, store, commitment",

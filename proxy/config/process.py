@@ -68,7 +68,7 @@ class TlsSettings(Table):
 
 
 class Listener(ListenerSettings):
-    """[listener] with its TLS sub-table."""
+    """[listener]: the DICOM port, with TLS in a table below."""
 
     tls: TlsSettings = Field(default_factory=TlsSettings, description="DICOM over TLS")
 
