@@ -28,13 +28,12 @@ class _AdoptingServer(ThreadedAssociationServer):
     """Takes over a bound, listening socket instead of opening one of its own."""
 
     daemon_threads = True
-    socket: socket.socket
     adopted: socket.socket
 
     def server_bind(self) -> None:
-        self.socket.close()
+        self.socket.close()  # type: ignore[has-type]
         self.socket = self.adopted
-        self.server_address = self.socket.getsockname()
+        self.server_address = self.adopted.getsockname()
 
     def server_activate(self) -> None:
         """The socket listens already."""
