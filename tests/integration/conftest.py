@@ -20,7 +20,7 @@ from tests.support.dcmtk import Dcmtk, environment
 from tests.support.destinations import Recorder, StoreScp, recorder, storescp
 from tests.support.orthanc_releases import NotToBeHad, Release
 from tests.support.population import Population, populate
-from tests.support.proxy_process import Proxy, settings
+from tests.support.proxy_process import Proxy, ProxyPool, settings
 
 _RELEASES: dict[str, Callable[[], Release]] = {
     "installed": orthanc_releases.installed,
@@ -189,32 +189,6 @@ def start_proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Star
         _show_logs(request, started)
         for proxy in started:
             proxy.kill()
-
-
-class ProxyPool:
-    """Proxies that many tests share, by what they stand before and how they are set."""
-
-    def __init__(self, folder: Callable[[str], Path]) -> None:
-        self._folder = folder
-        self._running: dict[str, Proxy] = {}
-
-    def get(self, orthanc: Orthanc, *overrides: Mapping[str, object]) -> Proxy:
-        """The proxy before `orthanc` with these settings, started when it is not there yet."""
-        key = repr((orthanc.url, overrides))
-        if key not in self._running:
-            folder = self._folder("proxy")
-            proxy = Proxy(settings(orthanc.url, folder / "storage", *overrides), folder)
-            self._running[key] = proxy.start()
-        return self._running[key]
-
-    def close(self) -> None:
-        """Stop all; the first that does not end well raises, when all are gone."""
-        try:
-            for proxy in self._running.values():
-                proxy.stop()
-        finally:
-            for proxy in self._running.values():
-                proxy.kill()
 
 
 @pytest.fixture(scope="session")

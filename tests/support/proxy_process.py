@@ -3,11 +3,12 @@
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
 
+from proxy.demo.orthanc import Orthanc
 from tests.support.child import Child
 
 AET = "HARMONY_SCP"
@@ -134,3 +135,29 @@ class Proxy:
     def kill(self) -> None:
         """SIGKILL for all its processes at once."""
         self.child.kill()
+
+
+class ProxyPool:
+    """Proxies that many tests share, by what they stand before and how they are set."""
+
+    def __init__(self, folder: Callable[[str], Path]) -> None:
+        self._folder = folder
+        self._running: dict[str, Proxy] = {}
+
+    def get(self, orthanc: Orthanc, *overrides: Mapping[str, object]) -> Proxy:
+        """The proxy before `orthanc` with these settings, started when it is not there yet."""
+        key = repr((orthanc.url, overrides))
+        if key not in self._running:
+            folder = self._folder("proxy")
+            proxy = Proxy(settings(orthanc.url, folder / "storage", *overrides), folder)
+            self._running[key] = proxy.start()
+        return self._running[key]
+
+    def close(self) -> None:
+        """Stop all; the first that does not end well raises, when all are gone."""
+        try:
+            for proxy in self._running.values():
+                proxy.stop()
+        finally:
+            for proxy in self._running.values():
+                proxy.kill()
