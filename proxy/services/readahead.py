@@ -1,0 +1,197 @@
+"""Preparing instances ahead of the receiver: found in the cache or downloaded, and brought into a form it takes.
+
+While everything is hot, one instance is prepared in the caller's own thread during the time the receiver digests
+the one before. From the first instance on that has to be downloaded or converted, a few threads work ahead,
+within a window that is bounded in number and in bytes.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from proxy.dicom.contexts import How, sending
+from proxy.dicom.messages import Located, Outgoing
+from proxy.errors import NoAcceptableContext, OrthancUnavailable, ProxyError
+from proxy.services.waiting import Background
+
+_WINDOW = 16  # instances
+_WINDOW_BYTES = 64 << 20  # beyond it, one at a time
+_GIVE_UP_AFTER = 3  # downloads in a row that Orthanc was not there for
+
+
+class Held(Protocol):
+    """An instance whose bytes are at hand, until `close`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    data: memoryview
+    was_hit: bool
+
+    def close(self) -> None:
+        """Give the bytes back."""
+
+
+class Instances(Protocol):
+    """Where instances come from."""
+
+    def lookup(self, located: Located) -> Held | None:
+        """The cached instance, without waiting for anything but the disk; None = it must be fetched."""
+
+    def fetch(self, located: Located) -> Held:
+        """The instance, downloaded where it is not cached. Raises OrthancError."""
+
+
+Convert = Callable[[Located, Held | None, Sequence[str]], Outgoing]
+"""Brings an instance into one of the accepted transfer syntaxes. Takes over what is held, and closes it.
+
+None is held where nothing is cached and the stored bytes might not be needed. Raises ProxyError.
+"""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """An instance ready to be sent, or the error that prevents it."""
+
+    located: Located
+    outgoing: Outgoing | None = None
+    error: ProxyError | None = None
+    size: int = 0
+    was_hit: bool = False
+
+
+class ReadAhead:
+    """Hands out `located` in order, each prepared for a receiver that takes what `accepts` says."""
+
+    def __init__(
+        self,
+        located: Sequence[Located],
+        instances: Instances,
+        convert: Convert,
+        accepts: Callable[[str], Sequence[str]],
+        background: Background,
+    ) -> None:
+        self._located = located
+        self._instances = instances
+        self._convert = convert
+        self._accepts = accepts
+        self._background = background
+        self._queue: deque[Prepared | Future[Prepared]] = deque()
+        self._position = 0
+        self._bytes = 0  # of what is in the queue
+        self._deep = False
+        self._absent = 0  # downloads in a row that Orthanc was not there for
+
+    def fill(self) -> None:
+        """Prepare, or start to prepare, what fits into the window. Does not wait."""
+        while self._position < len(self._located) and self._has_room():
+            located = self._located[self._position]
+            entry = self._hot(located)
+            if isinstance(entry, Future):
+                self._deep = True
+            self._queue.append(entry)
+            self._position += 1
+            self._bytes += located.size
+            if not self._deep:
+                return
+
+    def next(self) -> Prepared | Future[Prepared]:
+        """The next in order; a Future where it is still being prepared. Raises IndexError after the last."""
+        if not self._queue:
+            self.fill()
+        entry = self._queue.popleft()
+        self._bytes -= self._located[self._position - len(self._queue) - 1].size
+        return entry
+
+    def close(self) -> None:
+        """Give everything back that was prepared and not handed out."""
+        self._position = len(self._located)
+        for entry in self._queue:
+            if isinstance(entry, Future):
+                discard(entry)
+            elif entry.outgoing is not None:
+                entry.outgoing.close()
+        self._queue.clear()
+
+    def _has_room(self) -> bool:
+        if not self._queue:
+            return True
+        limit = _WINDOW if self._deep else 1
+        size = self._located[self._position].size
+        return len(self._queue) < limit and self._bytes + size <= _WINDOW_BYTES
+
+    def _hot(self, located: Located) -> Prepared | Future[Prepared]:
+        hopeless = self._hopeless(located)
+        if hopeless is not None:
+            return Prepared(located, error=hopeless)
+        held = self._instances.lookup(located)
+        if held is None:
+            return self._background.submit(self._fetched, located)
+        if held.transfer_syntax in self._accepts(held.sop_class_uid):
+            return self._as_stored(located, held)
+        return self._background.submit(self._converted, located, held)
+
+    def _hopeless(self, located: Located) -> NoAcceptableContext | None:
+        """Why it is no use to fetch this instance, as far as Orthanc's listing tells."""
+        if not located.sop_class_uid:
+            return None
+        accepted = self._accepts(located.sop_class_uid)
+        if not accepted:
+            return NoAcceptableContext("the receiver does not accept this SOP class")
+        if located.transfer_syntax and sending(located.transfer_syntax, accepted).how is How.IMPOSSIBLE:
+            return NoAcceptableContext("the receiver accepts no fitting transfer syntax")
+        return None
+
+    def _fetched(self, located: Located) -> Prepared:
+        """Runs in the background: download, and convert where needed."""
+        if self._absent >= _GIVE_UP_AFTER:
+            return Prepared(located, error=OrthancUnavailable("Orthanc does not answer"))
+        try:
+            if self._to_transcode(located):
+                prepared = self._converted(located, None)
+            else:
+                prepared = self._sendable(located, self._instances.fetch(located))
+        except ProxyError as error:
+            prepared = Prepared(located, error=error)
+        self._absent = self._absent + 1 if isinstance(prepared.error, OrthancUnavailable) else 0
+        return prepared
+
+    def _to_transcode(self, located: Located) -> bool:
+        """True where Orthanc is asked for another form, so that the stored one is not downloaded in vain."""
+        if not located.sop_class_uid or not located.transfer_syntax:
+            return False
+        return sending(located.transfer_syntax, self._accepts(located.sop_class_uid)).how is How.TRANSCODE
+
+    def _sendable(self, located: Located, held: Held) -> Prepared:
+        if held.transfer_syntax in self._accepts(held.sop_class_uid):
+            return self._as_stored(located, held)
+        return self._converted(located, held)
+
+    def _converted(self, located: Located, held: Held | None) -> Prepared:
+        accepted = self._accepts(held.sop_class_uid if held is not None else located.sop_class_uid)
+        was_hit = held is not None and held.was_hit
+        try:
+            outgoing = self._convert(located, held, accepted)
+        except ProxyError as error:
+            return Prepared(located, error=error, was_hit=was_hit)
+        size = len(outgoing.data) if isinstance(outgoing.data, memoryview) else located.size
+        return Prepared(located, outgoing, size=size, was_hit=was_hit)
+
+    def _as_stored(self, located: Located, held: Held) -> Prepared:
+        outgoing = Outgoing(held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax, held.data, held.close)
+        return Prepared(located, outgoing, size=len(held.data), was_hit=held.was_hit)
+
+
+def discard(future: Future[Prepared]) -> None:
+    """Give back what `future` brings, whenever it does."""
+    if not future.cancel():
+        future.add_done_callback(_close_result)
+
+
+def _close_result(future: Future[Prepared]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        outgoing = future.result().outgoing
+        if outgoing is not None:
+            outgoing.close()
