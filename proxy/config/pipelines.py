@@ -102,6 +102,7 @@ class SpoolSettings(Table):
     min_free_bytes: Size = Field(
         Size(1 << 30), description="Free space on that disk below which C-STORE is answered A700"
     )
+    max_instances: int = Field(1_000_000, ge=1, description="Waiting instances; past it C-STORE is answered A700")
     parallel: int = Field(4, ge=1, le=32, description="Instances forwarded at the same time, per target")
     retry_initial: Seconds = Field(1.0, gt=0, description="First pause after a failed delivery")
     retry_max: Seconds = Field(300.0, gt=0, description="Longest pause between deliveries")
