@@ -2,12 +2,12 @@
 
 import typer
 
-from proxy.cli import version
+from proxy.cli import check, config, demo, echo, healthcheck, serve, version
 
 app = typer.Typer(
     name="orthanc-proxy",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,  # locals hold passwords
+    pretty_exceptions_enable=False,  # they would show passwords among the locals
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -17,6 +17,12 @@ def orthanc_proxy() -> None:
     """A DICOM Application Entity in front of an Orthanc."""
 
 
+app.command("serve")(serve.serve)
+app.command("check")(check.check)
+app.command("demo")(demo.demo)
+app.command("echo")(echo.echo)
+app.command("healthcheck")(healthcheck.healthcheck)
+app.add_typer(config.app, name="config")
 app.command("version")(version.version)
 
 

@@ -33,6 +33,11 @@ def find_orthanc() -> str | None:
     return shutil.which("Orthanc", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
 
 
+def dying_with_us() -> list[str]:
+    """A command prefix that ends a child when we are killed and cannot; nothing where util-linux lacks it."""
+    return ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+
+
 def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port that was free a moment ago, chosen by the kernel."""
     with socket.socket() as probe:
@@ -195,8 +200,8 @@ class Orthanc:
         }
 
     def _start_once(self, timeout: float) -> None:
-        command = self._command or [find_orthanc() or ""]
-        if not command[0]:
+        command = self._command or [*dying_with_us(), find_orthanc() or ""]
+        if not command[-1]:
             raise OrthancFailed("Orthanc is not installed; on Debian: apt-get install orthanc")
         (self.folder / "storage").mkdir(parents=True, exist_ok=True)
         configuration = self.folder / "orthanc.json"

@@ -1,0 +1,28 @@
+"""Whether we may write where the settings say, told before anything is opened."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from proxy.config import Settings
+
+
+def unwritable(settings: Settings) -> Iterator[str]:
+    """Complaints about folders that cannot be made or written to; nothing is made yet."""
+    folders = {"storage.path": settings.storage.path}
+    if settings.logging.log_to_file:
+        folders["logging.log_file_path"] = settings.logging.log_file_path.parent
+    for key, folder in folders.items():
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is_there(path))
+        if not there.is_dir():
+            yield f"{key}: {there} is not a folder"
+        elif not os.access(there, os.W_OK | os.X_OK):
+            yield f"{key}: user {os.getuid()} may not write to {there}, which belongs to user {there.stat().st_uid}"
+
+
+def _is_there(path: Path) -> bool:
+    """`Path.exists`, but False for what we may not even look at."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
