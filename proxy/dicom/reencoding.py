@@ -17,9 +17,12 @@ from proxy.dicom.contexts import EXPLICIT_BIG, IMPLICIT_LITTLE
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PIXEL_REPRESENTATION = 0x00280103
 _UNDEFINED = 0xFFFFFFFF
-_LONG = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_UNITS = {vr: 2 for vr in "AT OW SS US".split()}  # bytes that are swapped together
-_UNITS |= {vr: 4 for vr in "FL OF OL SL UL".split()} | {vr: 8 for vr in "FD OD OV SV UV".split()}
+_LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+_UNITS = {  # bytes that are swapped together
+    **dict.fromkeys(("AT", "OW", "SS", "US"), 2),
+    **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
+    **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
+}
 _SMALL = 4096  # bytes; larger values are passed on as they lie there
 _CHUNK = 1 << 20
 

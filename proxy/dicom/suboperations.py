@@ -49,6 +49,14 @@ class SubOperations:
         if self._failed_bytes <= _FAILED_LIST_BYTES:
             self.failed_uids.append(sop_instance_uid)
 
+    def advance(self, percentage: int) -> bool:
+        """So much of all is done, as far as somebody else tells who does it; True where that is more than before."""
+        total = self.remaining + self.completed
+        completed = min(total, max(self.completed, total * percentage // 100))
+        progressed = completed > self.completed
+        self.completed, self.remaining = completed, total - completed
+        return progressed
+
     def pending(self) -> Response:
         """How far it is."""
         return Response(Status.PENDING, counts=Counts(self.remaining, self.completed, self.failed, self.warning))

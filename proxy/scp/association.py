@@ -68,30 +68,32 @@ class Association:
         """All responses to a request, the final one last. Never raises, but for ReceiverLost."""
         operation = self._operation(request.command, request.message_id, request.tally, request.move_destination)
         responses: Iterator[Response] = iter(())
+        final: Response | None = None
         try:
             operation.tell()
-            final = None
             responses = self._answer_of(request)(request)
             for response in responses:
-                if response.status not in PENDING:
+                if final is not None:
+                    raise RuntimeError(f"{request.command} has a response after its final one")
+                if response.status in PENDING:
+                    operation.pending(response)
+                else:
                     final = response
-                    break
-                operation.pending(response)
-                yield response
+                    operation.ended(final)
+                yield response  # a service may have something to do after its final response
             if final is None:
-                raise RuntimeError(f"{request.command} was left without a final response")
-        except ReceiverLost:
-            operation.gone()
-            raise
+                raise RuntimeError(f"{request.command} has no final response")
         except Exception as error:
-            final = self._failure(error, request.command)
-        except BaseException:
-            operation.gone()
-            raise
+            if isinstance(error, ReceiverLost):
+                operation.gone()
+                raise
+            failure = self._failure(error, request.command)
+            if final is None:
+                operation.ended(failure)
+                yield failure
         finally:
+            operation.gone()  # unless its end was told
             _close(responses)
-        operation.ended(final)
-        yield final
 
     def receive(self, request: StoreRequest) -> Sink:
         """Where the data set of this C-STORE goes. Never raises."""

@@ -154,7 +154,8 @@ class _Run:
     def _send(self, outgoing: Outgoing, ahead: ReadAhead) -> Generator[Response, None, int]:
         """One C-STORE; the next instance is prepared while the receiver digests this one."""
         receiver = self.receiver
-        assert receiver is not None
+        if receiver is None:
+            raise DestinationUnreachable("no association")
         receiver.begin(outgoing)
         ahead.fill()
         while (status := receiver.finish(self.how.heartbeat)) is None:

@@ -1,0 +1,186 @@
+"""C-MOVE done by Orthanc: it sends what it holds itself, or asks an archive behind it to send.
+
+Orthanc's jobs tell a percentage and no counts, and the counter of failed instances in their answers means something
+else (instances deleted meanwhile). So counts are derived from progress: exact after a success; after a failure
+what was not reported as sent is taken for failed.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from time import monotonic, sleep
+from typing import Protocol
+
+from proxy.dicom.messages import Located, Request, Response
+from proxy.dicom.status import Status
+from proxy.dicom.suboperations import SubOperations
+from proxy.errors import OrthancError, OrthancRefused
+from proxy.services.retrieve import not_counted_yet
+from proxy.services.waiting import Background, Cancelled, waited
+
+_POLL = 0.2  # seconds between two looks at a job
+
+Resource = Mapping[str, str]
+"""Unique keys of one patient, study, series or image: "StudyInstanceUID" -> UID, and so on."""
+
+
+class Job(Protocol):
+    """How far one of Orthanc's jobs is. `progress` is a percentage; `why` says why it failed, "" if it did not."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    @property
+    def progress(self) -> int: ...
+
+    @property
+    def why(self) -> str: ...
+
+
+class Orthanc(Protocol):
+    """What Orthanc is asked to do. Everything may raise OrthancError."""
+
+    def start_store(self, modality: str, instance_ids: Sequence[str], originator: tuple[str, int]) -> str:
+        """Send these instances to a modality; the id of the job."""
+
+    def start_move(self, modality: str, level: str, resources: Sequence[Resource], target_aet: str) -> str | None:
+        """Have a modality send to `target_aet`; the id of the job, or None where all is done on return."""
+
+    def job(self, job_id: str) -> Job:
+        """How far a job is."""
+
+    def cancel_job(self, job_id: str) -> None:
+        """Stop a job."""
+
+    def holds(self, modality: str, level: str, resource: Resource) -> bool:
+        """Ask a modality by C-FIND whether it has something of `resource`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Lets Orthanc send. `heartbeat` is in seconds."""
+
+    orthanc: Orthanc
+    heartbeat: float
+
+    def store(
+        self, request: Request, modality: str, located: Sequence[Located], background: Background
+    ) -> Iterator[Response]:
+        """Orthanc sends `located` to its modality, naming the requestor as Move Originator. The final one is last."""
+        originator = request.requestor.calling_aet, request.message_id
+        ids = [instance.instance_id for instance in located]
+        yield from self._sent(
+            request, located, partial(self.orthanc.start_store, modality, ids, originator), background
+        )
+
+    def move(
+        self,
+        request: Request,
+        modality: str,
+        level: str,
+        resources: Sequence[Resource],
+        located: Sequence[Located],
+        background: Background,
+    ) -> Iterator[Response]:
+        """Orthanc is asked, as `modality`, to send what was `located`. The final response is last."""
+        start = partial(self.orthanc.start_move, modality, level, resources, request.move_destination)
+        yield from self._sent(request, located, start, background)
+
+    def from_archives(
+        self,
+        request: Request,
+        archives: Sequence[str],
+        level: str,
+        resources: Sequence[Resource],
+        background: Background,
+    ) -> Generator[Response, None, str]:
+        """Each archive in turn sends what it has of `resources`; returns why something failed, "" if nothing did.
+
+        What no archive has is no failure: nothing matched. Raises Cancelled, OrthancUnavailable.
+        """
+        left, why = list(resources), ""
+        for archive in archives:
+            asking = background.submit(self._held_by, archive, level, left)
+            there = yield from waited(asking, request, self.heartbeat, not_counted_yet)
+            if there:
+                start = partial(self.orthanc.start_move, archive, level, there, request.move_destination)
+                failure = yield from self._done(request, start, background, None)
+                why = why or failure
+                if not failure:
+                    left = [resource for resource in left if resource not in there]
+            if not left:
+                return ""
+        return why
+
+    def _held_by(self, archive: str, level: str, resources: Sequence[Resource]) -> list[Resource]:
+        """Those that the archive has; all of them where it cannot be asked."""
+        try:
+            return [resource for resource in resources if self.orthanc.holds(archive, level, resource)]
+        except OrthancRefused:
+            return list(resources)
+
+    def _sent(
+        self,
+        request: Request,
+        located: Sequence[Located],
+        start: Callable[[], str | None],
+        background: Background,
+    ) -> Iterator[Response]:
+        counts = SubOperations(len(located))
+        try:
+            why = yield from self._done(request, start, background, counts)
+        except Cancelled:
+            yield counts.response(Status.CANCEL)
+            return
+        status = Status.PROCESSING_FAILURE if why else Status.SUCCESS
+        for instance in located[counts.completed :]:
+            counts.record(instance.sop_instance_uid, status, why)
+        yield counts.response(counts.final_status())
+
+    def _done(
+        self,
+        request: Request,
+        start: Callable[[], str | None],
+        background: Background,
+        counts: SubOperations | None,
+    ) -> Generator[Response, None, str]:
+        """Start it and wait until it is over; returns why it failed, "" if it did not. Raises Cancelled."""
+        pending = counts.pending if counts is not None else not_counted_yet
+        try:
+            job_id = yield from waited(background.submit(start), request, self.heartbeat, pending)
+            if job_id is None:
+                return ""
+            return (yield from self._followed(request, job_id, background, counts, pending))
+        except OrthancRefused as error:
+            return error.comment
+
+    def _followed(
+        self,
+        request: Request,
+        job_id: str,
+        background: Background,
+        counts: SubOperations | None,
+        pending: Callable[[], Response],
+    ) -> Generator[Response, None, str]:
+        """A Pending whenever there is progress, and at every heartbeat. Who leaves early takes the job along."""
+        told = monotonic()
+        over = False
+        try:
+            while True:
+                looking = background.submit(self.orthanc.job, job_id)
+                job = yield from waited(looking, request, self.heartbeat, pending)
+                over = job.is_over
+                if over:
+                    return job.why
+                progressed = counts is not None and counts.advance(job.progress)
+                if progressed or monotonic() - told >= self.heartbeat:
+                    yield pending()
+                    told = monotonic()
+                if request.is_cancelled():
+                    raise Cancelled
+                sleep(_POLL)
+        finally:
+            if not over:
+                with suppress(OrthancError):
+                    self.orthanc.cancel_job(job_id)
