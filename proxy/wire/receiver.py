@@ -1,0 +1,68 @@
+"""C-STORE sub-operations over a channel: to the requestor itself (C-GET) or to a Move Destination."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from proxy.config import LimitsSettings
+from proxy.dicom.messages import Outgoing
+from proxy.errors import NoAcceptableContext
+from proxy.wire import command, pdu
+from proxy.wire.channel import Channel
+from proxy.wire.ending import Ending
+
+
+class ChannelReceiver:
+    """Sends one instance after the other; `originator` names the requestor of a C-MOVE and its message ID."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        limits: LimitsSettings,
+        *,
+        originator: tuple[str, int] | None = None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._channel = channel
+        self._response_timeout = limits.response_timeout
+        self._originator = originator
+        self._close = close
+        self._message_id = 0
+        self._deadline = 0.0
+        self._context_ids: dict[str, dict[str, int]] = {}
+        for context in channel.contexts.values():
+            if context.as_scu:
+                by_syntax = self._context_ids.setdefault(context.abstract_syntax, {})
+                by_syntax.setdefault(context.transfer_syntax, context.context_id)
+
+    def accepts(self, sop_class_uid: str) -> Sequence[str]:
+        """The transfer syntaxes in which the receiver takes that SOP class, in the order of its contexts."""
+        return tuple(self._context_ids.get(sop_class_uid, ()))
+
+    def begin(self, outgoing: Outgoing) -> None:
+        """Write the C-STORE request. Raises NoAcceptableContext or ReceiverLost.
+
+        An error of `outgoing.data` before its first fragment is raised as it is, and nothing has been written;
+        a later one aborts the association.
+        """
+        context_id = self._context_ids.get(outgoing.sop_class_uid, {}).get(outgoing.transfer_syntax)
+        if context_id is None:
+            raise NoAcceptableContext("the receiver does not take this transfer syntax")
+        self._message_id = self._message_id % 0xFFFF + 1
+        request = command.store_request(
+            self._message_id, outgoing.sop_class_uid, outgoing.sop_instance_uid, self._originator
+        )
+        self._channel.expect(command.Field.C_STORE_RSP, self._message_id)
+        self._channel.write_instance(context_id, request, outgoing.data)
+        self._deadline = time.monotonic() + self._response_timeout
+
+    def finish(self, timeout: float | None = None) -> int | None:
+        """The status of the response, or None after `timeout` seconds. Raises ReceiverLost."""
+        until = self._deadline if timeout is None else min(self._deadline, time.monotonic() + timeout)
+        status = self._channel.wait_status(until)
+        if status is None and time.monotonic() >= self._deadline:
+            raise self._channel.end(Ending("timeout", "no C-STORE response in time", pdu.abort(pdu.AbortSource.USER)))
+        return status
+
+    def close(self) -> None:
+        """Release the association where it is one of our own making."""
+        self._close()
