@@ -176,6 +176,10 @@ class Request:
 
     `is_cancelled` looks at the network without waiting: True once a C-CANCEL for this request has come.
     It raises ReceiverLost when the association is gone.
+
+    `notify` (N-ACTION only, where the wire can) sends an N-EVENT-REPORT about the same SOP instance with that event
+    type and information on the same association and returns the status of its response, or raises ReceiverLost; a
+    service calls it after it has yielded the final response.
     """
 
     command: Literal["C-ECHO", "C-FIND", "C-GET", "C-MOVE", "N-ACTION", "N-EVENT-REPORT"]
@@ -191,6 +195,7 @@ class Request:
     priority: int = 0
     sop_instance_uid: str = ""  # N-ACTION, N-EVENT-REPORT
     type_id: int = 0  # N-ACTION: Action Type ID
+    notify: "Callable[[int, Identifier], int] | None" = None
     tally: Tally = field(default_factory=Tally, compare=False)
 
 
