@@ -26,10 +26,13 @@ Resource = Mapping[str, str]
 
 
 class Job(Protocol):
-    """How far one of Orthanc's jobs is. `progress` is a percentage; `why` says why it failed, "" if it did not."""
+    """How far one of Orthanc's jobs is. `progress` is a percentage; `why` is Orthanc's text about a failure."""
 
     @property
     def is_over(self) -> bool: ...
+
+    @property
+    def succeeded(self) -> bool: ...
 
     @property
     def progress(self) -> int: ...
@@ -172,7 +175,7 @@ class Delegation:
                 job = yield from waited(looking, request, self.heartbeat, pending)
                 over = job.is_over
                 if over:
-                    return job.why
+                    return "" if job.succeeded else f"Orthanc's job failed: {job.why}"
                 progressed = counts is not None and counts.advance(job.progress)
                 if progressed or monotonic() - told >= self.heartbeat:
                     yield pending()
