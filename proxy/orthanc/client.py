@@ -152,21 +152,25 @@ class OrthancClient:
 
     # ---- bytes
 
-    def download(self, located: Located, write: Put, begin: Callable[[int], None] = lambda _: None) -> None:
-        """The file of an instance, piece by piece, once: `begin` with its length, then `write`.
+    def download(self, located: Located, write: Put, begin: Callable[[int], None]) -> None:
+        """The file of an instance: `begin` with its length at the start of each attempt, then `write` piece by piece.
 
-        A body that is shorter or longer than Orthanc announced or listed raises OrthancUnavailable, and whoever
-        took the pieces drops them. Not retried here, for pieces may have been used already.
+        The length is checked against the listing and against what arrives. The MD5 is not: it would cost as much
+        as all the rest of a retrieve, and TCP has its own sums; what the cache keeps has a hash of ours from here on.
         """
 
-        def check(length: int) -> None:
+        def checked_begin(length: int) -> None:
             if located.size and length != located.size:
                 raise OrthancUnavailable("Orthanc sent a file of another length than it lists")
             begin(length)
 
         path = f"/instances/{_safe(located.instance_id)}/attachments/dicom/data"
-        with self._told("GET", "/instances/{id}/attachments/dicom/data") as outcome:
-            outcome.append(self._bulk.get(path, write, begin=check))
+
+        def attempt() -> None:
+            with self._told("GET", "/instances/{id}/attachments/dicom/data") as outcome:
+                outcome.append(self._bulk.get(path, write, begin=checked_begin))
+
+        retried(self.backend.retries, attempt)
 
     def transcoded(self, located: Located, transfer_syntax: str, write: Put) -> None:
         """The whole file as Orthanc transcodes it; what comes back must be checked, old versions ignore the wish.

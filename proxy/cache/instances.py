@@ -1,0 +1,223 @@
+"""Hot instances on this machine: the only door to cached bytes.
+
+The key is what Orthanc's listing just named (instance id and FileUuid), so a stale file cannot be asked for. Every
+file is checked against its hash when it is read back; a damaged one is dropped and downloaded again. However many
+ask for an instance, it is downloaded once. A disk that is full, read-only or broken costs time only: the instance
+then lives in memory or in an unlinked temporary file until it is sent.
+"""
+
+import contextlib
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from proxy.cache.files import CacheFiles, Usage
+from proxy.cache.footer import Footer, read_footer
+from proxy.cache.writing import FileWriter, MemoryWriter, Writer
+from proxy.config import CacheSettings
+from proxy.dicom.messages import Located
+from proxy.errors import OrthancUnavailable
+from proxy.events import CacheChanged
+from proxy.journal import Journal
+
+_TOUCH_EVERY = 60.0  # seconds between two notes that a series is in use
+_TOUCHED_MOST = 10_000
+_CHECK_EVERY = 20  # the budget is checked after each 1/20th of it was written
+
+
+class Download(Protocol):
+    """Downloads the file of an instance. Raises OrthancError."""
+
+    def __call__(self, located: Located, write: Callable[[memoryview], None], begin: Callable[[int], None]) -> None:
+        """`begin` is told the length at the start of each attempt and drops what came before; `write` gets pieces."""
+
+
+@dataclass(slots=True)
+class CachedInstance:
+    """An instance at hand: `data` is its data set, as it follows the file meta information, until `close`."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    data: memoryview
+    was_hit: bool
+    _whole: memoryview
+    _map: mmap.mmap | None = None
+
+    def close(self) -> None:
+        """Give the bytes back. A view that is still in use elsewhere keeps them until it goes."""
+        with contextlib.suppress(BufferError):
+            self.data.release()
+            self._whole.release()
+            if self._map is not None:
+                self._map.close()
+
+
+class InstanceCache:
+    """Thread-safe; other processes may use the same folder at the same time."""
+
+    def __init__(self, folder: Path, settings: CacheSettings, journal: Journal, download: Download) -> None:
+        self._files = CacheFiles(folder)
+        self._settings = settings
+        self._journal = journal
+        self._download = download
+        self._lock = threading.Lock()
+        self._under_way: dict[str, Future[None]] = {}
+        self._touched: dict[str, float] = {}
+        self._written = 0
+
+    def __repr__(self) -> str:
+        return f"<InstanceCache {self._files.folder}>"
+
+    def start(self) -> None:
+        """Remove what a crash left behind, and what exceeds the budget. Never raises."""
+        if self._settings.enabled:
+            with contextlib.suppress(OSError):
+                self._files.sweep()
+                self._evict()
+
+    def lookup(self, located: Located) -> CachedInstance | None:
+        """The instance if it is cached and sound. Never raises."""
+        if not self._settings.enabled or not located.file_uuid:
+            return None
+        try:
+            path = self._files.path(located)
+            instance = self._open(path, was_hit=True)
+        except (OSError, ValueError):
+            return None
+        if instance is not None:
+            self._touch(path.parent)
+            self._journal.emit(CacheChanged(hits=1))
+        return instance
+
+    def fetch(self, located: Located) -> CachedInstance:
+        """The instance, downloaded where it is not cached. Raises OrthancError."""
+        key = f"{located.instance_id}.{located.file_uuid}"
+        with self._lock:
+            other = self._under_way.get(key)
+            mine: Future[None] = Future()
+            if other is None:
+                self._under_way[key] = mine
+        if other is not None:
+            return self._follow(other, located)
+        try:
+            return self._lead(located)
+        finally:
+            with self._lock:
+                del self._under_way[key]
+            mine.set_result(None)
+
+    def usage(self) -> Usage:
+        """What is cached now. Raises OSError."""
+        return self._files.usage()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._files.clear()
+
+    def _follow(self, other: "Future[None]", located: Located) -> CachedInstance:
+        """Wait for who downloads it already; download it again only where the cache could not take it."""
+        other.result()
+        instance = self.lookup(located)
+        if instance is not None:
+            self._journal.emit(CacheChanged(coalesced=1))
+            return instance
+        return self._lead(located)
+
+    def _lead(self, located: Located) -> CachedInstance:
+        writer = self._writer(located)
+        try:
+            self._download(located, writer.write, writer.begin)
+            instance = self._finished(located, writer)
+        except BaseException:
+            writer.abandon()
+            raise
+        self._journal.emit(CacheChanged(misses=1, written_bytes=writer.size if writer.is_cached else 0))
+        if writer.failed:
+            self._journal.emit(CacheChanged(failures=1))
+        if writer.is_cached:
+            self._wrote(writer.size)
+        return instance
+
+    def _writer(self, located: Located) -> Writer:
+        """Into the cache where it has room for this instance, else into memory or a temporary file."""
+        try:
+            if self._settings.enabled and located.file_uuid and self._has_room(located.size):
+                return FileWriter(self._files.path(located), self._files.part)
+        except (OSError, ValueError):
+            pass
+        return MemoryWriter()
+
+    def _has_room(self, size: int) -> bool:
+        self._files.folder.mkdir(parents=True, exist_ok=True)
+        disk = os.statvfs(self._files.folder)
+        free = disk.f_bavail * disk.f_frsize
+        return size <= self._settings.max_bytes and free - size > self._settings.min_free_bytes
+
+    def _finished(self, located: Located, writer: Writer) -> CachedInstance:
+        """Check what came against what was located, and hand it out. Raises OrthancUnavailable."""
+        try:
+            whole, mapped = writer.finish()
+            footer = writer.footer(whole)
+        except ValueError as error:
+            raise OrthancUnavailable("Orthanc sent something that is no DICOM file") from error
+        if footer.sop_instance_uid and footer.sop_instance_uid != located.sop_instance_uid:
+            raise OrthancUnavailable("Orthanc sent the file of another instance")
+        writer.publish(footer)
+        return _instance(footer, whole, mapped, was_hit=False)
+
+    def _open(self, path: Path, *, was_hit: bool) -> CachedInstance | None:
+        """The file if it is there and sound; a damaged one is removed."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        finally:
+            os.close(descriptor)
+        whole = memoryview(mapped)
+        try:
+            footer = read_footer(whole, verify=self._settings.verify)
+        except ValueError:
+            whole.release()
+            mapped.close()
+            path.unlink(missing_ok=True)
+            self._journal.emit(CacheChanged(damaged=1))
+            return None
+        return _instance(footer, whole, mapped, was_hit=was_hit)
+
+    def _touch(self, series: Path) -> None:
+        """Note that a series is in use, at most once a minute."""
+        now = time.monotonic()
+        if now - self._touched.get(series.name, float("-inf")) < _TOUCH_EVERY:
+            return
+        if len(self._touched) > _TOUCHED_MOST:
+            self._touched.clear()
+        self._touched[series.name] = now
+        with contextlib.suppress(OSError):
+            os.utime(series)
+
+    def _wrote(self, size: int) -> None:
+        with self._lock:
+            self._written += size
+            if self._written < self._settings.max_bytes // _CHECK_EVERY:
+                return
+            self._written = 0
+        threading.Thread(target=self._evict, name="evict", daemon=True).start()
+
+    def _evict(self) -> None:
+        with contextlib.suppress(OSError):
+            dropped = self._files.evict(self._settings.max_bytes)
+            if dropped:
+                self._journal.emit(CacheChanged(evicted=len(dropped), evicted_bytes=sum(one.size for one in dropped)))
+
+
+def _instance(footer: Footer, whole: memoryview, mapped: mmap.mmap | None, *, was_hit: bool) -> CachedInstance:
+    data = whole[footer.dataset_offset : footer.length]
+    return CachedInstance(
+        footer.sop_class_uid, footer.sop_instance_uid, footer.transfer_syntax, data, was_hit, whole, mapped
+    )

@@ -1,0 +1,196 @@
+"""Where a download goes while it comes: into a cache file, or past a disk that does not work.
+
+A cache file that cannot be written any further (disk full) hands over what it has to memory, in mid-download: the
+receiver never notices.
+"""
+
+import contextlib
+import mmap
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Protocol
+
+import xxhash
+
+from proxy.cache.footer import Footer
+from proxy.dicom.part10 import read_meta
+from proxy.errors import OrthancUnavailable
+
+_IN_MEMORY = 16 << 20  # bytes; longer ones go to an unlinked temporary file
+
+
+class Writer(Protocol):
+    """Takes one download. `size` is its length in bytes, `failed` tells that the cache's disk did not play along."""
+
+    size: int
+    failed: bool
+
+    @property
+    def is_cached(self) -> bool: ...
+    def begin(self, length: int) -> None: ...
+    def write(self, piece: memoryview) -> None: ...
+    def finish(self) -> tuple[memoryview, mmap.mmap | None]: ...
+    def footer(self, whole: memoryview) -> Footer: ...
+    def publish(self, footer: Footer) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class MemoryWriter:
+    """Keeps the download in memory, a long one in a temporary file that nobody else sees."""
+
+    is_cached = False
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.failed = False
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+
+    def begin(self, length: int) -> None:
+        """Start, or start again."""
+        self.abandon()
+        self.size = length
+        self._memory = bytearray()
+        if length > _IN_MEMORY:
+            try:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            except OSError as error:
+                raise OrthancUnavailable("no room for a temporary file") from error
+
+    def write(self, piece: memoryview) -> None:
+        """Take the next bytes."""
+        if self._file is None:
+            self._memory += piece
+            return
+        try:
+            self._file.write(piece)
+        except OSError as error:
+            raise OrthancUnavailable("no room for a temporary file") from error
+
+    def finish(self) -> tuple[memoryview, mmap.mmap | None]:
+        """All that came."""
+        if self._file is None:
+            return memoryview(self._memory), None
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise OrthancUnavailable("no room for a temporary file") from error
+        mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return memoryview(mapped), mapped
+
+    def footer(self, whole: memoryview) -> Footer:
+        """What the file says of itself. Raises ValueError."""
+        return _footer(whole, self.size)
+
+    def publish(self, footer: Footer) -> None:  # noqa: ARG002
+        """There is nothing to publish; the mapping keeps a temporary file alive."""
+        if self._file is not None:
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Drop everything."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class FileWriter:
+    """Writes beside `path` and renames once the file is whole; falls back to `MemoryWriter` when the disk fails."""
+
+    def __init__(self, path: Path, part: Callable[[Path], Path]) -> None:
+        self.size = 0
+        self.failed = False
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = part(path)
+        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._hasher = xxhash.xxh3_128()
+        self._fallback: MemoryWriter | None = None
+
+    @property
+    def is_cached(self) -> bool:
+        """Did the file get into the cache?"""
+        return self._fallback is None
+
+    def begin(self, length: int) -> None:
+        """Start, or start again."""
+        self.size = length
+        if self._fallback is not None:
+            self._fallback.begin(length)
+            return
+        self._hasher = xxhash.xxh3_128()
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.ftruncate(self._descriptor, 0)
+
+    def write(self, piece: memoryview) -> None:
+        """Take the next bytes."""
+        if self._fallback is not None:
+            self._fallback.write(piece)
+            return
+        self._hasher.update(piece)
+        done = 0
+        try:
+            while done < len(piece):
+                done += os.write(self._descriptor, piece[done:])
+        except OSError:
+            self._fall_back(piece[done:])
+
+    def finish(self) -> tuple[memoryview, mmap.mmap | None]:
+        """All that came."""
+        if self._fallback is not None:
+            return self._fallback.finish()
+        mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+        return memoryview(mapped), mapped
+
+    def footer(self, whole: memoryview) -> Footer:
+        """What the file says of itself. Raises ValueError."""
+        return _footer(whole, self.size)
+
+    def publish(self, footer: Footer) -> None:
+        """Complete the file and give it its name; a failure leaves the instance served and uncached."""
+        if self._fallback is not None:
+            self._fallback.publish(footer)
+            return
+        try:
+            tail = footer.pack(self._hasher)
+            if os.write(self._descriptor, tail) != len(tail):
+                raise OSError("disk full")
+            self._part.rename(self._path)
+        except (OSError, ValueError):
+            self.failed = True
+            self._remove()
+        else:
+            self._close()
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        if self._fallback is not None:
+            self._fallback.abandon()
+        self._remove()
+
+    def _fall_back(self, rest: memoryview) -> None:
+        self.failed = True
+        self._fallback = MemoryWriter()
+        self._fallback.begin(self.size)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        while piece := os.read(self._descriptor, 1 << 20):
+            self._fallback.write(memoryview(piece))
+        self._fallback.write(rest)
+        self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._part.unlink()
+        self._close()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _footer(whole: memoryview, length: int) -> Footer:
+    meta = read_meta(whole)
+    return Footer(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax, meta.dataset_offset, length)
