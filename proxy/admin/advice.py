@@ -1,0 +1,45 @@
+"""What an administrator can do about a refusal or a failure, in one sentence; "" where there is nothing to say."""
+
+from proxy.admin.stories import Deed, Story
+
+_STATUS = {
+    0x0124: "Grant the service to this calling AE title in the pipeline's rules, or in Orthanc's AllowFind, ...",
+    0x0122: "The pipeline does not offer this service: see its `services`.",
+    0xA700: "Out of room or Orthanc is away: look at Spool and Orthanc below.",
+    0xA701: "Orthanc did not answer while the instances were looked up: look at Orthanc below.",
+    0xA801: "Add the destination's AE title under [destinations], or to Orthanc's DicomModalities.",
+    0xA900: "The request is not what its SOP class allows: the comment names the attribute; correct the requestor.",
+    0xC010: "Orthanc itself refused the call: its log says why.",
+    0x0110: "If the comment names an id, look it up in the log.",
+}
+_BY_COMMAND = {
+    ("C-MOVE", 0xA702): "The destination does not let us in: try its echo button below, check its address and port.",
+    ("C-GET", 0xA702): "No instance could be sent: the requestor offered no presentation context that fits.",
+    ("C-FIND", 0xA700): "Orthanc did not answer the query: look at Orthanc below.",
+}
+_REJECTION = {
+    (1, 3): "Allow this calling AE title in the pipeline's rules, or correct it at the requestor.",
+    (1, 7): "Correct the called AE title at the requestor, add a pipeline, or set [listener] check_called_aet = false.",
+    (1, 1): "Allow this address in the pipeline's rules.",
+    (3, 1): "Shutting down: the requestor may try again later.",
+    (3, 2): "Too many at once: raise [limits] associations, or find out who holds them open.",
+}
+_STATE = {
+    "timeout": "The requestor fell silent: a firewall that forgets connections, or [limits] idle_timeout too short.",
+    "lost": "The connection broke: the requestor was stopped, or the network failed.",
+    "protocol error": "The requestor broke the protocol; the log names the offence.",
+}
+
+
+def for_deed(deed: Deed) -> str:
+    """About a failed operation."""
+    if not deed.bad:
+        return ""
+    return _BY_COMMAND.get((deed.command, deed.status)) or _STATUS.get(deed.status, "")
+
+
+def for_story(story: Story) -> str:
+    """About a refused or broken association."""
+    if story.state == "refused":
+        return _REJECTION.get((story.source, story.reason), "") if story.result else ""
+    return _STATE.get(story.state, "")
