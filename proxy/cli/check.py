@@ -70,8 +70,12 @@ def _ask_backend(name: str, backend: Backend) -> str:
     from proxy.journal import Journal
     from proxy.orthanc.client import OrthancClient  # here, so that `check` alone starts quickly
 
-    system = OrthancClient(name, backend, Journal()).system()
-    return f"Orthanc {system.get('Version', 'of unknown version')}, {system.get('DicomAet', '?')}"
+    client = OrthancClient(name, backend, Journal())
+    try:
+        client.ping()
+        return f"Orthanc {client.capabilities.version}, C-FIND mode {client.capabilities.mode}"
+    finally:
+        client.close()
 
 
 def _ask_destination(name: str, destination: Destination, calling_aet: str) -> str:

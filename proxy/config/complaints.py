@@ -22,6 +22,7 @@ _WORDS = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "byte_size": 'must be a size, as 1048576 or "10 GiB"',
+    "byte_size_unit": 'must be a size, as 1048576 or "10 GiB"',
     "dict_type": "must be a table",
     "float_parsing": "must be a number",
     "float_type": "must be a number",

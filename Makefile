@@ -1,0 +1,14 @@
+# Every target sets up what it needs (see run.py) and can be called on a fresh Debian 12.
+PYTHON ?= python3
+ARGS ?=
+
+.PHONY: setup demo test unit integration check format docs lock bench soak fuzz audit clean
+
+setup demo test unit integration check docs:
+	@$(PYTHON) run.py $@ $(ARGS)
+
+format:
+	@$(PYTHON) run.py run -m ruff format . && $(PYTHON) run.py run -m ruff check --fix .
+
+clean:
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
