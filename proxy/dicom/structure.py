@@ -105,7 +105,8 @@ _NO_END = -1
 class Walker:
     """Walks one data set as it arrives; `found` holds the raw values of the wanted top-level elements.
 
-    `max_depth` counts sequences inside each other. `max_bytes` bounds what a deflated data set may inflate to.
+    `max_depth` counts sequences inside each other. `max_bytes` bounds what a deflated data set may inflate to;
+    of a wanted value no more than `kept_bytes` are kept.
     """
 
     def __init__(
@@ -114,10 +115,12 @@ class Walker:
         max_depth: int,
         wanted: Collection[int] = (),
         max_bytes: int = 8 << 30,
+        kept_bytes: int = _KEPT_BYTES,
     ) -> None:
         reader = {IMPLICIT_LITTLE: _implicit, EXPLICIT_BIG: _EXPLICIT_BIG}.get(transfer_syntax, _EXPLICIT_LITTLE)
         self.found: dict[int, bytes] = {}
         self._wanted = frozenset(wanted)
+        self._kept_bytes = kept_bytes
         self._max_depth = max_depth
         self._depth = 0
         self._frames = [_Frame(_DATA_SET, _NO_END, reader)]
@@ -177,7 +180,7 @@ class Walker:
             if self._frames[-1].end == self._offset:
                 self._close_ended()
             header = self._frames[-1].read(data, at)
-            if header is None or (header.tag in self._wanted and not _value_is_here(header, at, size)):
+            if header is None or (header.tag in self._wanted and not self._is_here(header, size - at)):
                 self._pending = bytes(data[at:])
                 return
             at += header.size
@@ -188,6 +191,12 @@ class Walker:
                 here = min(value, size - at)
                 self._skip_over(data, at, here)
                 at += here
+
+    def _is_here(self, header: _Header, available: int) -> bool:
+        """Is so much of a wanted value in the buffer as is kept?"""
+        if header.length == _UNDEFINED:
+            return True
+        return available - header.size >= min(header.length, self._kept_bytes)
 
     def _skip_over(self, data: Buffer, at: int, length: int) -> None:
         """Pass over `length` bytes of a value that are here."""
@@ -240,7 +249,7 @@ class Walker:
         if tag in self._wanted and len(self._frames) == 1:
             if tag in self.found:
                 raise StructureError(f"element ({group:04X},{tag & 0xFFFF:04X}) comes twice")
-            self.found[tag] = bytes(data[at : at + min(length, _KEPT_BYTES)])
+            self.found[tag] = bytes(data[at : at + min(length, self._kept_bytes)])
         elif length > 8 and (vr == b"UN" or (not vr and group & 1)):
             return self._enter_opaque(length, data[at : at + 4])
         return length
@@ -285,13 +294,6 @@ class Walker:
         """Close all that end exactly here by their length."""
         while len(self._frames) > 1 and self._frames[-1].end == self._offset:
             self._close()
-
-
-def _value_is_here(header: _Header, at: int, size: int) -> bool:
-    """Is so much of a wanted value in the buffer as is kept?"""
-    if header.length == _UNDEFINED:
-        return True
-    return size - at - header.size >= min(header.length, _KEPT_BYTES)
 
 
 def check(data: bytes | memoryview, transfer_syntax: str, *, max_depth: int = 32, max_bytes: int = 64 << 20) -> None:

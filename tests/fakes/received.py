@@ -1,4 +1,4 @@
-"""Instances as they arrive: encoded data sets without a single library in between, requests, and targets that answer."""
+"""Instances as they arrive, encoded without any library in between; requests; targets that answer as they are told."""
 
 import struct
 import threading

@@ -1,0 +1,54 @@
+"""What the forwarder knows of a waiting instance without opening its file."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import orjson
+
+from proxy.spool.envelope import Envelope
+from proxy.spool.names import Name, parse_path
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A waiting instance and all that routing needs. `size` is that of its file; `received_at` wall-clock time."""
+
+    name: Name
+    id: str
+    size: int
+    pipeline: str
+    calling_aet: str
+    sop_class_uid: str
+    modality: str
+    received_at: float
+
+    @classmethod
+    def of(cls, name: Name, envelope: Envelope, size: int) -> Self:
+        """From an envelope."""
+        return cls(
+            name,
+            envelope.id,
+            size,
+            envelope.pipeline,
+            envelope.calling_aet,
+            envelope.sop_class_uid,
+            envelope.modality,
+            envelope.received_at,
+        )
+
+    def encode(self) -> bytes:
+        """One line, without newline."""
+        facts = (self.id, self.size, self.pipeline, self.calling_aet, self.sop_class_uid, self.modality)
+        return orjson.dumps([self.name.path, *facts, self.received_at])
+
+    @classmethod
+    def decode(cls, line: bytes) -> Self:
+        """What `encode` made. Raises ValueError."""
+        try:
+            path, *facts = orjson.loads(line)
+            name = parse_path(path)
+            if name is None:
+                raise ValueError("not the path of a spool file")
+            return cls(name, *facts)
+        except (TypeError, AttributeError) as error:
+            raise ValueError("not a waiting instance") from error
