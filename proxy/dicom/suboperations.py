@@ -7,7 +7,6 @@ from proxy.dicom.elements import uid_list_identifier
 from proxy.dicom.messages import Counts, Response
 from proxy.dicom.status import PENDING, STORE_WARNINGS, Status
 
-FAILED_SOP_INSTANCE_UID_LIST = 0x00080058
 # A value in an explicit VR with a short header holds 65534 bytes: about a thousand UIDs.
 _FAILED_LIST_BYTES = 0xFFFE
 # The receiver has the instance already. Orthanc, too, takes that for success (since 1.12.4).
@@ -72,7 +71,7 @@ class SubOperations:
         failed_uids = self.failed_uids if status != Status.SUCCESS else []
         return Response(
             status,
-            identifier=uid_list_identifier(FAILED_SOP_INSTANCE_UID_LIST, failed_uids) if failed_uids else None,
+            identifier=uid_list_identifier(failed_uids) if failed_uids else None,
             comment=self.comment[:64],
             counts=Counts(remaining, self.completed, self.failed, self.warning),
         )
