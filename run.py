@@ -117,14 +117,13 @@ def apt_install(*packages: str) -> bool:
         return False
     _say(f"installing {', '.join(packages)} with apt")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    wait = ["-o", "DPkg::Lock::Timeout=120", "-qq"]
     ours = not POLICY.exists()
     if ours:  # what invoke-rc.d asks before it starts a service
         POLICY.write_text("#!/bin/sh\nexit 101\n")
         POLICY.chmod(0o755)
     try:
-        _run(["apt-get", *wait, "update"], environment)
-        done = _run(["apt-get", *wait, "install", "-y", "--no-install-recommends", *packages], environment)
+        _apt(["update"], environment)
+        done = _apt(["install", "-y", "--no-install-recommends", *packages], environment)
     finally:
         if ours:
             POLICY.unlink(missing_ok=True)
@@ -141,9 +140,20 @@ def _works(command: list[str | Path]) -> bool:
     return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
-def _run(command: list[str | Path], environment: dict[str, str] | None = None) -> bool:
+def _apt(arguments: list[str], environment: dict[str, str]) -> bool:
+    """apt-get, whose long story is told only when it ends badly."""
+    command = ["apt-get", "-o", "DPkg::Lock::Timeout=120", "-qq", *arguments]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False
+    )
+    if done.returncode:
+        _say(f"{' '.join(command)}:\n{(done.stdout + done.stderr)[-2000:]}")
+    return done.returncode == 0
+
+
+def _run(command: list[str | Path]) -> bool:
     """Run it, its output to standard error; what fails has said why itself."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
     return done.returncode == 0
 
 
