@@ -57,7 +57,9 @@ class AdminServer:
 
     def use(self, settings: AdminSettings) -> None:
         """Take new settings. Raises ConfigError where they would leave an open door, and keeps the old ones."""
-        check_exposure(settings.model_copy(update={"bind_address": self._settings.bind_address}))
+        unmoved = {"bind_address": self._settings.bind_address, "bind_port": self._settings.bind_port}
+        settings = settings.model_copy(update=unmoved)
+        check_exposure(settings)
         self._settings = settings
 
     def start(self) -> None:
