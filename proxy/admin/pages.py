@@ -1,6 +1,7 @@
 """The status page: rendered on the server, refreshed by htmx, and usable without any script."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -154,6 +155,7 @@ async def _form(request: Request) -> FormData | None:
         raise
 
 
+@cache
 def environment() -> Environment:
     """Templates with the filters of `proxy.admin.present`; everything is escaped."""
     made = Environment(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
-from proxy.admin.passwords import hash_password, verify_password
+from proxy.admin.passwords import NOBODY, verify_password
 from proxy.config.admin import AdminSettings
 
 COOKIE = "orthanc_proxy_session"
@@ -52,14 +52,13 @@ class Sessions:
         self._ended: OrderedDict[str, None] = OrderedDict()
         self._attempts = _Brake(clock)
         self._one_at_a_time = threading.Lock()  # scrypt takes 32 MB: guesses must not multiply it
-        self._nobody = hash_password(secrets.token_hex(16))
 
     def log_in(self, name: str, password: str, address: str) -> str | None:
         """The cookie's value, or None for a wrong name or password. Raises TooManyAttempts."""
         self._attempts.check(address)
         user = self._settings().users.get(name)
         with self._one_at_a_time:
-            right = verify_password(password, user.password_hash if user else self._nobody)
+            right = verify_password(password, user.password_hash if user else NOBODY)
         if user is None or not right:
             self._attempts.failed(address)
             return None

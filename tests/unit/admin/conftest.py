@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import time
 
 import pytest
@@ -7,14 +9,17 @@ from starlette.testclient import TestClient
 from proxy.admin.board import Board
 from proxy.admin.facts import Facts
 from proxy.admin.gauges import StateCollector
-from proxy.admin.passwords import hash_password
 from proxy.admin.server import application
 from proxy.config.admin import AdminSettings, User
 from proxy.metrics import MetricsSubscriber
 from tests.fakes.controls import FakeControls
 
 TOKEN = "t0ken-of-the-robot"
-HASH = hash_password("secret", b"0123456789abcdef")
+# of "secret", by a scrypt that costs next to nothing
+HASH = (
+    "scrypt$2$8$1$c2FsdA==$"
+    + base64.b64encode(hashlib.scrypt(b"secret", salt=b"salt", n=2, r=8, p=1, dklen=32)).decode()
+)
 
 
 class Site:

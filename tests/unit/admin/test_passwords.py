@@ -1,6 +1,6 @@
 import pytest
 
-from proxy.admin.passwords import hash_password, verify_password
+from proxy.admin.passwords import NOBODY, hash_password, verify_password
 
 
 def test_a_password_is_known_again_and_another_is_not():
@@ -8,6 +8,12 @@ def test_a_password_is_known_again_and_another_is_not():
     assert verify_password("pässword $ with all", made)
     assert not verify_password("password", made)
     assert "pässword" not in made
+
+
+def test_nobodys_hash_is_well_formed_and_costs_as_much():
+    assert NOBODY.split("$")[:4] == hash_password("x").split("$")[:4]
+    assert [len(part) for part in NOBODY.split("$")] == [len(part) for part in hash_password("x").split("$")]
+    assert not verify_password("", NOBODY)
 
 
 def test_the_same_password_gives_another_hash_each_time():

@@ -1,11 +1,9 @@
 import pytest
 from pydantic import SecretStr
 
-from proxy.admin.passwords import hash_password
 from proxy.admin.sessions import Identity, Sessions, TooManyAttempts
 from proxy.config.admin import AdminSettings, User
-
-HASH = hash_password("secret")
+from tests.unit.admin.conftest import HASH
 
 
 class Clock:
