@@ -83,6 +83,8 @@ def _not_established(
                 _rejection(address, answer.result, answer.result_source, answer.diagnostic), rejected=True
             )
         return EchoFailed("the association was rejected", rejected=True)
+    if association.rejected_contexts:
+        return EchoFailed("it answers, but does not do Verification (C-ECHO)", rejected=True)
     return EchoFailed(_connection(address, timeout, ssl_context))
 
 
