@@ -19,7 +19,7 @@ from typing import Protocol
 
 from proxy.cache.files import CacheFiles, Usage
 from proxy.cache.footer import Footer, read_footer
-from proxy.cache.writing import FileWriter, MemoryWriter, Writer
+from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
 from proxy.errors import OrthancUnavailable
@@ -164,11 +164,11 @@ class InstanceCache:
         """Check what came against what was located, and hand it out. Raises OrthancUnavailable."""
         try:
             whole, mapped = writer.finish()
-            footer = writer.footer(whole)
+            footer = writer.footer(whole, located)
+        except WrongInstance as error:
+            raise OrthancUnavailable("Orthanc sent the file of another instance") from error
         except ValueError as error:
             raise OrthancUnavailable("Orthanc sent something that is no DICOM file") from error
-        if footer.sop_instance_uid and footer.sop_instance_uid != located.sop_instance_uid:
-            raise OrthancUnavailable("Orthanc sent the file of another instance")
         writer.publish(footer)
         return _instance(footer, whole, mapped, was_hit=False)
 

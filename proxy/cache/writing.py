@@ -15,10 +15,21 @@ from typing import IO, Protocol
 import xxhash
 
 from proxy.cache.footer import Footer
+from proxy.dicom.messages import Located
 from proxy.dicom.part10 import read_meta
+from proxy.dicom.structure import StructureError, Walker
 from proxy.errors import OrthancUnavailable
 
 _IN_MEMORY = 16 << 20  # bytes; longer ones go to an unlinked temporary file
+
+
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_HEAD = 4096  # bytes of a data set that hold its first elements
+_DEPTH = 32
+
+
+class WrongInstance(ValueError):
+    """Raised when a file holds another instance than the one that was asked for."""
 
 
 class Writer(Protocol):
@@ -32,7 +43,7 @@ class Writer(Protocol):
     def begin(self, length: int) -> None: ...
     def write(self, piece: memoryview) -> None: ...
     def finish(self) -> tuple[memoryview, mmap.mmap | None]: ...
-    def footer(self, whole: memoryview) -> Footer: ...
+    def footer(self, whole: memoryview, located: Located) -> Footer: ...
     def publish(self, footer: Footer) -> None: ...
     def abandon(self) -> None: ...
 
@@ -80,9 +91,9 @@ class MemoryWriter:
         mapped = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         return memoryview(mapped), mapped
 
-    def footer(self, whole: memoryview) -> Footer:
-        """What the file says of itself. Raises ValueError."""
-        return _footer(whole, self.size)
+    def footer(self, whole: memoryview, located: Located) -> Footer:
+        """What the file says of itself. Raises ValueError, WrongInstance."""
+        return _footer(whole, self.size, located)
 
     def publish(self, footer: Footer) -> None:  # noqa: ARG002
         """There is nothing to publish; the mapping keeps a temporary file alive."""
@@ -144,9 +155,9 @@ class FileWriter:
         mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
         return memoryview(mapped), mapped
 
-    def footer(self, whole: memoryview) -> Footer:
-        """What the file says of itself. Raises ValueError."""
-        return _footer(whole, self.size)
+    def footer(self, whole: memoryview, located: Located) -> Footer:
+        """What the file says of itself. Raises ValueError, WrongInstance."""
+        return _footer(whole, self.size, located)
 
     def publish(self, footer: Footer) -> None:
         """Complete the file and give it its name; a failure leaves the instance served and uncached."""
@@ -191,6 +202,14 @@ class FileWriter:
             self._descriptor = -1
 
 
-def _footer(whole: memoryview, length: int) -> Footer:
+def _footer(whole: memoryview, length: int, located: Located) -> Footer:
+    """What the file is. The data set says which instance, not the file meta information: some writers confuse them."""
     meta = read_meta(whole)
-    return Footer(meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax, meta.dataset_offset, length)
+    walker = Walker(meta.transfer_syntax, _DEPTH, (_SOP_CLASS, _SOP_INSTANCE))
+    with contextlib.suppress(StructureError):
+        walker.feed(whole[meta.dataset_offset : meta.dataset_offset + _HEAD])
+    found = {tag: value.decode("ascii", "replace").rstrip("\0 ") for tag, value in walker.found.items()}
+    if found.get(_SOP_INSTANCE, located.sop_instance_uid) != located.sop_instance_uid:
+        raise WrongInstance
+    sop_class = located.sop_class_uid or found.get(_SOP_CLASS) or meta.sop_class_uid
+    return Footer(sop_class, located.sop_instance_uid, meta.transfer_syntax, meta.dataset_offset, length)

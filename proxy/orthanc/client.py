@@ -54,6 +54,7 @@ class OrthancClient:
         self._api = Orthanc(
             backend.url,
             return_raw_response=True,
+            base_url=backend.url,
             timeout=timeouts,
             limits=httpx.Limits(
                 max_connections=backend.connections,
