@@ -8,7 +8,7 @@ from proxy.access import same_aet
 from proxy.config import Destination
 from proxy.dicom.contexts import Proposal
 from proxy.dicom.messages import Receiver
-from proxy.errors import UnknownDestination
+from proxy.errors import OrthancRefused, UnknownDestination
 
 
 class Modality(Protocol):
@@ -85,3 +85,16 @@ class Destinations:
             if same_aet(entry.aet, aet):
                 return MoveDestination(entry.aet, entry.host, entry.port, entry.tls, entry.local_aet, modality=name)
         return None
+
+
+def own_modality(configured: str, modalities: Mapping[str, Modality], dicom_aet: str) -> str:
+    """Orthanc's name for its entry of itself: the configured one, else that with its own AE title.
+
+    Raises OrthancRefused where there is none.
+    """
+    found = [name for name, entry in modalities.items() if name == configured or same_aet(entry.aet, dicom_aet)]
+    if configured and configured not in found:
+        raise OrthancRefused("Orthanc has no modality of the name in self_modality")
+    if not found:
+        raise OrthancRefused("Orthanc has no modality entry for itself")
+    return configured or found[0]

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from proxy.dicom.identifier import RetrieveKeys
+from proxy.config import LimitsSettings
+from proxy.dicom.identifier import RetrieveKeys, retrieve_keys
 from proxy.dicom.messages import Counts, Located, Request, Response
 from proxy.dicom.status import Status
 from proxy.services.retrieve import Batch, Retrieval, not_counted_yet, nothing_matched, too_many
 from proxy.services.waiting import Background, Cancelled, waited
-
-KeysOf = Callable[[Request], RetrieveKeys]
-"""The keys of a retrieve request. Raises InvalidIdentifier."""
 
 Locate = Callable[[RetrieveKeys], list[Located]]
 """All instances that match. Raises OrthancError."""
@@ -20,13 +18,13 @@ Locate = Callable[[RetrieveKeys], list[Located]]
 class GetService:
     """Answers C-GET."""
 
-    keys_of: KeysOf
+    limits: LimitsSettings
     locate: Locate
     retrieval: Retrieval
 
     def answer(self, request: Request) -> Iterator[Response]:
         """Pendings with counts, then the final response. Raises ProxyError."""
-        keys = self.keys_of(request)
+        keys = retrieve_keys(request.identifier, request.transfer_syntax, self.limits)
         request.tally.level = keys.level
         background = self.retrieval.background()
         try:
@@ -41,7 +39,7 @@ class GetService:
         located = yield from waited(locating, request, self.retrieval.heartbeat, not_counted_yet)
         if not located:
             yield nothing_matched()
-        elif len(located) > self.retrieval.most:
-            yield too_many(len(located), self.retrieval.most)
+        elif len(located) > self.limits.suboperations:
+            yield too_many(len(located), self.limits.suboperations)
         else:
             yield from self.retrieval.run(request, [Batch(located, receiver=request.receiver)], background)

@@ -31,16 +31,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """How instances are retrieved in this pipeline. `heartbeat` is in seconds, `downloads` the threads of one request.
-
-    `most` is how many instances one request may have.
-    """
+    """How instances are retrieved in this pipeline: `heartbeat` in seconds, `downloads` threads for one request."""
 
     instances: Instances
     convert: Convert
     downloads: int = 2
     heartbeat: float = 3.0
-    most: int = 100_000
 
     def background(self) -> Background:
         """Threads for one request; the caller closes them."""

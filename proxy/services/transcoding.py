@@ -9,6 +9,7 @@ import mmap
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -117,7 +118,9 @@ class Transcoding:
         except (OrthancRefused, ValueError) as error:
             if target not in (*UNCOMPRESSED, DEFLATED_LITTLE):
                 raise NoAcceptableContext("Orthanc cannot convert this transfer syntax") from error
-            held = held if held is not None else self.fetch(located)
+            if held is None:
+                with closing(self.fetch(located)) as fetched:
+                    return _by_pydicom(fetched)
             better = _by_pydicom(held)
         if held is not None:
             held.close()

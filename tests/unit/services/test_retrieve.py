@@ -4,13 +4,13 @@ import threading
 import time
 
 import pytest
-from tests.unit.services.retrieving import CT, Instances, Receiver, located, lost, request
 
 from proxy.dicom.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from proxy.dicom.messages import Counts, Outgoing
 from proxy.dicom.status import PENDING
 from proxy.errors import DestinationUnreachable, InstanceGone, NoAcceptableContext, OrthancUnavailable, ReceiverLost
 from proxy.services.retrieve import Batch, Retrieval, nothing_matched, too_many
+from tests.unit.services.retrieving import CT, Instances, Receiver, located, lost, request
 
 ALL = [f"1.2.{number}" for number in range(1000)]
 
@@ -86,12 +86,12 @@ def test_what_is_hot_needs_no_thread():
     assert set(threads) == {before}
 
 
-def test_a_thousand_hot_instances_cost_little(benchmark_limit=0.5):
+def test_a_thousand_hot_instances_cost_little():
     instances, receiver = Instances(ALL), Receiver()
     _, responses = get(instances, receiver, 1000)
     began = time.process_time()
     final_of(responses)
-    assert time.process_time() - began < benchmark_limit
+    assert time.process_time() - began < 0.5  # seconds; 6 ms were seen
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_the_receiver_does_not_take_as_stored_is_converted_in_the_backgroun
 
     instances, receiver = Instances(hot), Receiver({CT: [IMPLICIT_LITTLE]})
     asked, responses = get(instances, receiver, convert=convert)
-    _, final = final_of(responses)
+    final_of(responses)
     assert receiver.received == ["converted"] * 3
     assert elsewhere == [True] * 3
     assert instances.all_closed
@@ -187,7 +187,7 @@ def test_cancel_stops_before_the_next_sub_operation():
 def test_cancel_is_seen_while_a_download_dawdles_and_its_result_is_given_back():
     gate = threading.Event()
     instances = Instances(slow={"1.2.0": gate})
-    _, final = final_of(get(instances, Receiver(), 1, cancel=lambda: True if instances.fetched else False)[1])
+    _, final = final_of(get(instances, Receiver(), 1, cancel=lambda: bool(instances.fetched))[1])
     assert (final.status, final.counts) == (0xFE00, Counts(1))
     gate.set()
     _until(lambda: len(instances.handed_out) == 1 and instances.all_closed)
@@ -203,7 +203,7 @@ def test_a_pending_goes_out_at_every_heartbeat_while_a_download_dawdles():
 
 def test_a_pending_goes_out_at_every_heartbeat_while_the_receiver_dawdles():
     receiver = Receiver(statuses=[None, None, 0])
-    pending, final = final_of(get(Instances(ALL), receiver, 1)[1])
+    pending, _ = final_of(get(Instances(ALL), receiver, 1)[1])
     assert [p.counts for p in pending] == [Counts(1), Counts(1), Counts(0, 1)]
 
 
@@ -248,7 +248,7 @@ def test_the_window_is_bounded_in_number_and_bytes():
 
 
 def test_an_unreachable_destination_fails_everything():
-    asked, responses = move(Instances(), [DestinationUnreachable("connection refused")])
+    _, responses = move(Instances(), [DestinationUnreachable("connection refused")])
     _, final = final_of(responses)
     assert (final.status, final.counts, final.comment) == (0xA702, Counts(None, 0, 3), "connection refused")
 
@@ -305,7 +305,7 @@ def test_batches_have_one_association_each_and_one_count():
         Batch([located(0), located(1)], open=lambda: receivers[0]),
         Batch([located(2)], open=lambda: receivers[1]),
     ]
-    pending, final = final_of(run(Instances(ALL), batches, request("C-MOVE")))
+    pending, _ = final_of(run(Instances(ALL), batches, request("C-MOVE")))
     assert [p.counts for p in pending] == [Counts(2, 1), Counts(1, 2), Counts(0, 3)]
     assert [receiver.received for receiver in receivers] == [["1.2.0", "1.2.1"], ["1.2.2"]]
     assert [receiver.closed for receiver in receivers] == [1, 1]
