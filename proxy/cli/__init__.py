@@ -2,7 +2,7 @@
 
 import typer
 
-from proxy.cli import check, config, demo, echo, healthcheck, password, serve, version
+from proxy.cli import cache, check, config, demo, echo, healthcheck, password, serve, version
 
 app = typer.Typer(
     name="orthanc-proxy",
@@ -22,6 +22,7 @@ app.command("check")(check.check)
 app.command("demo")(demo.demo)
 app.command("echo")(echo.echo)
 app.command("healthcheck")(healthcheck.healthcheck)
+app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.command("hash-password")(password.hash_password)
 app.command("version")(version.version)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,8 +83,9 @@ class SelfCheck:
     def _find(self, what: str, level: str, expected: int, keys: Mapping[str, str], root: str = "S") -> Row:
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level
-        for keyword, value in keys.items():
-            setattr(identifier, keyword, value)
+        with warnings.catch_warnings(action="ignore"):  # a lone * is no UID, but a legal question
+            for keyword, value in keys.items():
+                setattr(identifier, keyword, value)
         model = PatientRootQueryRetrieveInformationModelFind
         if root == "S":
             model = StudyRootQueryRetrieveInformationModelFind

@@ -1,16 +1,9 @@
 """The demo: a real Orthanc with samples, the proxy before it, a self-check, and command lines to try."""
 
 import contextlib
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -18,30 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from proxy.config.reference import toml
 from proxy.demo.check import Row, SelfCheck
 from proxy.demo.commands import command_lines
-from proxy.demo.orthanc import Orthanc, OrthancFailed, dying_with_us
+from proxy.demo.orthanc import Orthanc, OrthancFailed
 from proxy.demo.receiver import Receiver
 from proxy.demo.samples import SyntheticSeries, pydicom_files
+from proxy.demo.serving import AET, DESTINATION, Ports, ProxyFailed, choose_ports, serving, write_configuration
 from proxy.echo import Address
-
-AET = "HARMONY_SCP"
-DESTINATION = "DEST_AET"
-_PORTS = {"proxy": 11112, "destination": 11113, "admin": 9090}
-
-
-class DemoFailed(RuntimeError):
-    """Raised when the demo cannot go on; says why."""
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where everybody listens on loopback."""
-
-    proxy: int
-    destination: int
-    admin: int
 
 
 def run_demo(*, once: bool, keep: Path | None, console: Console) -> int:
@@ -49,53 +25,37 @@ def run_demo(*, once: bool, keep: Path | None, console: Console) -> int:
     with contextlib.ExitStack() as stack:
         stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orthanc-proxy-demo-")))
-        ports = _choose_ports(console)
         try:
-            orthanc = Orthanc(folder / "orthanc")
-            stack.callback(orthanc.stop if keep else orthanc.kill)  # a polite end takes it seconds
-            _start(orthanc, ports)
-            series = SyntheticSeries()
-            _load(orthanc, series, console)
-            receiver = stack.enter_context(Receiver(DESTINATION, ports.destination))
-            stack.enter_context(_proxy(folder, orthanc, ports))
-            target = Address(AET, "127.0.0.1", ports.proxy)
-            well = _self_check(SelfCheck(target, orthanc, series, receiver), console)
-        except (DemoFailed, OrthancFailed) as error:
-            console.print(f"[red]The demo cannot go on:[/] {error}", soft_wrap=True, highlight=False)
+            return _run(stack, folder, console, once=once, is_kept=keep is not None)
+        except (ProxyFailed, OrthancFailed) as error:
+            console.print(f"The demo cannot go on: {error}", soft_wrap=True, highlight=False, markup=False)
             return 1
         except KeyboardInterrupt:
             return 130
-        if not once:
-            lines = command_lines(target, Address(DESTINATION, "127.0.0.1", ports.destination), orthanc, series)
-            console.print(lines, soft_wrap=True, highlight=False, markup=False)
-            console.print(f"Status page: http://127.0.0.1:{ports.admin}/   Files: {folder}", soft_wrap=True)
-            _stay(receiver, console)
-        return 0 if well else 1
+
+
+def _run(stack: contextlib.ExitStack, folder: Path, console: Console, *, once: bool, is_kept: bool) -> int:
+    ports, sentences = choose_ports()
+    for sentence in sentences:
+        console.print(sentence, highlight=False)
+    orthanc, series = Orthanc(folder / "orthanc"), SyntheticSeries()
+    stack.callback(orthanc.stop if is_kept else orthanc.kill)  # a polite end takes it seconds
+    _start(orthanc, ports)
+    _load(orthanc, series, console)
+    receiver = stack.enter_context(Receiver(DESTINATION, ports.destination))
+    stack.enter_context(serving(folder, write_configuration(folder, orthanc, ports)))
+    target = Address(AET, "127.0.0.1", ports.proxy)
+    well = _self_check(SelfCheck(target, orthanc, series, receiver), console)
+    if not once:
+        lines = command_lines(target, Address(DESTINATION, "127.0.0.1", ports.destination), orthanc, series)
+        console.print(lines, soft_wrap=True, highlight=False, markup=False)
+        console.print(f"Status page: http://127.0.0.1:{ports.admin}/   Files: {folder}", soft_wrap=True)
+        _stay(receiver, console)
+    return 0 if well else 1
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _choose_ports(console: Console) -> Ports:
-    """The usual ports, or the next free ones, which is said."""
-    chosen: dict[str, int] = {}
-    for who, usual in _PORTS.items():
-        port = next(port for port in range(usual, 65536) if port not in chosen.values() and _is_free(port))
-        if port != usual:
-            console.print(f"Port {usual} is in use by another program: the {who} takes {port}.", highlight=False)
-        chosen[who] = port
-    return Ports(**chosen)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _start(orthanc: Orthanc, ports: Ports) -> None:
@@ -125,66 +85,8 @@ def _load(orthanc: Orthanc, series: SyntheticSeries, console: Console) -> None:
     console.print(f"{holds}; {refused} broken samples were refused", highlight=False)
 
 
-def write_configuration(folder: Path, orthanc: Orthanc, ports: Ports) -> Path:
-    """The proxy's configuration for the demo; the path of its main file."""
-    tables: dict[str, dict[str, object]] = {
-        "proxy": {"id": "demo"},
-        "listener": {"bind_address": "127.0.0.1", "bind_port": ports.proxy},
-        "storage": {"path": folder / "proxy"},
-        "admin": {"bind_port": ports.admin},
-        "pipelines.dicom_scp": {"aet": AET},
-        "backends.orthanc": {"url": orthanc.url},
-        f"destinations.{DESTINATION}": {"aet": DESTINATION, "host": "127.0.0.1", "port": ports.destination},
-    }
-    path = folder / "config.toml"
-    lines = [
-        f"[{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in t.items()) for name, t in tables.items()
-    ]
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
-
-
-@contextlib.contextmanager
-def _proxy(folder: Path, orthanc: Orthanc, ports: Ports) -> Iterator[None]:
-    """`orthanc-proxy serve` as a child process, from ready to drained."""
-    ready, log = folder / "ready.json", folder / "proxy.log"
-    ready.unlink(missing_ok=True)
-    config = write_configuration(folder, orthanc, ports)
-    command = [*dying_with_us(), sys.executable, "-m", "proxy", "serve", "--config", str(config)]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("ORTHANC_PROXY_")}
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            [*command, "--ready-file", str(ready)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env=environ,
-            start_new_session=True,  # Ctrl-C is for us: we end it in order
-        )
-    try:
-        _wait_ready(child, ready, log)
-        yield
-    finally:
-        child.terminate()
-        try:
-            child.wait(40)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
-def _wait_ready(child: subprocess.Popen[bytes], ready: Path, log: Path, timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not ready.exists():
-        if child.poll() is not None or time.monotonic() > deadline:
-            words = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-            raise DemoFailed(f"the proxy did not start:\n{words}")
-        time.sleep(0.05)
-    json.loads(ready.read_text(encoding="utf-8"))
-
-
 def _self_check(check: SelfCheck, console: Console) -> bool:
-    """Print the table row by row as results come; True when all is well."""
+    """Print the table; True when all is well."""
     console.print(f"\nSelf-check of {check.target}, compared with Orthanc's REST API", highlight=False)
     rows: list[Row] = []
     with console.status("asking") as status:
