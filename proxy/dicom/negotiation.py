@@ -32,8 +32,9 @@ SERVICE_OF: Mapping[str, str] = {
 class Supported:
     """What an AE title of ours supports.
 
-    `services` as in [pipelines.NAME] services; `transfer_syntaxes` are those that Orthanc takes and gives;
-    with `unknown_sop_classes` every SOP class that the Standard does not name counts as a storage class, too.
+    `services` as in [pipelines.NAME] services; `transfer_syntaxes` are those that Orthanc takes and gives. SOP
+    classes that the Standard does not name are taken by C-STORE with `unknown_sop_classes` only, but given by C-GET
+    always: Orthanc may hold instances of them, and who proposes to receive them knows why.
     """
 
     services: Collection[str]
@@ -41,11 +42,14 @@ class Supported:
     transfer_syntaxes: Collection[str]
     unknown_sop_classes: bool = False
 
-    def is_storage(self, sop_class_uid: str) -> bool:
-        """True where instances of that SOP class may come or go by C-STORE."""
-        if sop_class_uid in self.storage_classes:
-            return True
-        return self.unknown_sop_classes and sop_class_uid not in SOP_CLASSES
+    def gives(self, sop_class_uid: str) -> bool:
+        """True where instances of that SOP class may be sent."""
+        return "get" in self.services and (sop_class_uid in self.storage_classes or sop_class_uid not in SOP_CLASSES)
+
+    def takes(self, sop_class_uid: str) -> bool:
+        """True where instances of that SOP class may be received."""
+        unknown = self.unknown_sop_classes and sop_class_uid not in SOP_CLASSES
+        return "store" in self.services and (sop_class_uid in self.storage_classes or unknown)
 
 
 def negotiate(offer: Offer, supported: Supported) -> tuple[ContextAnswer, ...]:
@@ -77,9 +81,7 @@ def _our_roles(sop_class: str, roles: tuple[bool, bool] | None, supported: Suppo
     service = SERVICE_OF.get(sop_class)
     if service is not None:
         return False, their_scu and service in supported.services
-    if not supported.is_storage(sop_class):
-        return False, False
-    return their_scp and "get" in supported.services, their_scu and "store" in supported.services
+    return their_scp and supported.gives(sop_class), their_scu and supported.takes(sop_class)
 
 
 def _choose(offered: tuple[str, ...], acceptable: Collection[str]) -> str | None:

@@ -87,14 +87,36 @@ class Destinations:
         return None
 
 
-def own_modality(configured: str, modalities: Mapping[str, Modality], dicom_aet: str) -> str:
+class Titled(Protocol):
+    """Something with an AE title of its own."""
+
+    @property
+    def dicom_aet(self) -> str: ...
+
+
+class Itself(Protocol):
+    """What Orthanc knows of itself."""
+
+    def modalities(self) -> Mapping[str, Modality]:
+        """Its entries by name. Raises OrthancUnavailable."""
+
+    @property
+    def capabilities(self) -> Titled:
+        """Its own AE title, among others. Raises OrthancUnavailable."""
+
+
+def own_modality(orthanc: Itself, configured: str) -> str:
     """Orthanc's name for its entry of itself: the configured one, else that with its own AE title.
 
     Raises OrthancRefused where there is none.
     """
-    found = [name for name, entry in modalities.items() if name == configured or same_aet(entry.aet, dicom_aet)]
-    if configured and configured not in found:
-        raise OrthancRefused("Orthanc has no modality of the name in self_modality")
+    modalities = orthanc.modalities()
+    if configured:
+        if configured not in modalities:
+            raise OrthancRefused("Orthanc has no modality of the name in self_modality")
+        return configured
+    aet = orthanc.capabilities.dicom_aet
+    found = next((name for name, entry in modalities.items() if same_aet(entry.aet, aet)), "")
     if not found:
         raise OrthancRefused("Orthanc has no modality entry for itself")
-    return configured or found[0]
+    return found

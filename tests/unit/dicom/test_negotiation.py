@@ -118,6 +118,12 @@ def test_unknown_classes_are_stored_only_where_that_is_set_and_known_services_ne
     assert answer("1.3.12.2.1107.5.9.1", what=supported(classes={"1.3.12.2.1107.5.9.1"})).result == 0
 
 
+def test_an_instance_of_an_unknown_class_can_always_be_fetched_by_who_proposes_to_receive_it():
+    only = answer("1.3.12.2.1107.5.9.1", roles=(True, True), what=supported(services={"get", "store"}))
+    assert (only.result, only.as_scu, only.as_scp) == (0, True, False)
+    assert answer(WORKLIST, roles=(False, True)).result == 3
+
+
 def test_a_refused_context_still_names_a_transfer_syntax():
     assert answer("1.2.3", ()).transfer_syntax == IMPLICIT_LITTLE
     assert answer("1.2.3", (JPEG_LOSSLESS,)).transfer_syntax == JPEG_LOSSLESS

@@ -55,10 +55,23 @@ def test_where_orthanc_sends_only_its_own_modalities_count(destinations):
         destinations.in_orthanc("ELSEWHERE")
 
 
+@dataclass(frozen=True)
+class Itself:
+    known: dict
+    dicom_aet: str = "ORTHANC"
+
+    @property
+    def capabilities(self):
+        return self
+
+    def modalities(self):
+        return self.known
+
+
 def test_orthancs_entry_for_itself_is_the_configured_one_or_that_with_its_title():
-    modalities = MODALITIES | {"self": Modality("Orthanc"), "me": Modality("OTHER")}
-    assert own_modality("", modalities, "ORTHANC") == "self"
-    assert own_modality("me", modalities, "ORTHANC") == "me"
-    for configured, known in (("nobody", modalities), ("", MODALITIES)):
+    known = Itself(MODALITIES | {"self": Modality("Orthanc"), "me": Modality("OTHER")})
+    assert own_modality(known, "") == "self"
+    assert own_modality(known, "me") == "me"
+    for configured, orthanc in (("nobody", known), ("", Itself(MODALITIES))):
         with pytest.raises(OrthancRefused):
-            own_modality(configured, known, "ORTHANC")
+            own_modality(orthanc, configured)
