@@ -105,6 +105,7 @@ def build_floor(folder: Path) -> Path | None:
 @contextlib.contextmanager
 def running_floor(program: Path, script: Path, destination_port: int = 0) -> Iterator[tuple[int, int]]:
     """The floor serving `script`: its port and pid."""
+    script.with_name(f"floor-{script.stem}.log").unlink(missing_ok=True)
     child = Child(f"floor-{script.stem}", [program, script, str(destination_port)], script.parent)
     try:
         yield _announced_port(child), child.pid

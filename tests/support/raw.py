@@ -288,8 +288,12 @@ class Peer:
         del self._buffer[:count]
         return taken
 
-    def ending(self, within: float = 5.0) -> str:
-        """How the other side ends this connection: rejected R/S/D, aborted S/R, released, closed, reset; or open."""
+    def ending(self, within: float = 5.0, *, closing: bool = True) -> str:
+        """How the other side ends this connection: rejected R/S/D, aborted S/R, released, closed, reset; or open.
+
+        Without `closing` a PDU that ends the association will do; else the connection must be closed, too, or the
+        time be over.
+        """
         deadline = time.monotonic() + within
         said = ""
         while True:
@@ -305,6 +309,8 @@ class Peer:
                 said = f"aborted {body[2]}/{body[3]}"
             elif kind == RELEASE_RP:
                 said = "released"
+            if said and not closing:
+                return said
 
     def associate(
         self,
@@ -346,8 +352,8 @@ class Peer:
             kind, body = self.read(max(deadline - time.monotonic(), 0.001))
             if kind != P_DATA:
                 raise Ended(f"aborted {body[2]}/{body[3]}" if kind == ABORT else f"PDU {kind}")
-            values = list(_values(body))
-            for index, (context_id, control, fragment) in enumerate(values):
+            found = list(values(body))
+            for index, (context_id, control, fragment) in enumerate(found):
                 parts.append(fragment)
                 if not control & 2:
                     continue
@@ -359,7 +365,7 @@ class Peer:
                     done = Message(context_id, parsed, None)
                 else:
                     done = Message(context_id, parsed or {}, content)
-                rest = b"".join(pdv(*value) for value in values[index + 1 :])
+                rest = b"".join(pdv(*value) for value in found[index + 1 :])
                 if rest:
                     self._buffer[:0] = pdu(P_DATA, rest)
                 return done
@@ -381,7 +387,7 @@ class Peer:
     def release(self, timeout: float = 5.0) -> str:
         """Release the association and close."""
         self.send(RELEASE)
-        said = self.ending(timeout)
+        said = self.ending(timeout, closing=False)
         self.close()
         return said
 
@@ -396,7 +402,8 @@ class Peer:
         self.connection.close()
 
 
-def _values(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+def values(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Context ID, message control header and fragment of each presentation data value in a P-DATA body."""
     at = 0
     while at + 6 <= len(body):
         length, context_id, control = struct.unpack_from(">LBB", body, at)
@@ -414,7 +421,7 @@ def echo(port: int, called: str, *, timeout: float = 2.0, calling: str = "RAW") 
         if status != 0:
             raise Ended(f"C-ECHO status {status:04X}")
         peer.send(RELEASE)
-        said = peer.ending(timeout)
+        said = peer.ending(timeout, closing=False)
         if said != "released":
             raise Ended(f"release: {said}")
     finally:
