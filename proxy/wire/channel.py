@@ -168,23 +168,28 @@ class Channel:
         in_message = self._incoming is not None or bool(self._command)
         if not in_pdu and not in_message:
             return self._transport.receive(until)
+        now = time.monotonic()
         if self._waited_since is None:
-            self._waited_since = time.monotonic()
+            self._waited_since = now
         stalled_at = self._waited_since + self._limits.pdu_timeout
         if in_message and (self._incoming is None or self._incoming.sink is None):
             stalled_at = min(stalled_at, self._began + self._limits.idle_timeout)
+            if now >= self._began + self._limits.idle_timeout:  # however busily it comes
+                raise _stalled()
         if not self._serving:
             until = stalled_at
         if self._transport.receive(min(until, stalled_at)):
             return True
         if stalled_at <= until:
-            raise Ending("timeout", "a PDU or message stopped in the middle", pdu.abort(pdu.AbortSource.PROVIDER))
+            raise _stalled()
         return False
 
     def _take_fragments(self) -> bool:
         """Take the fragments of the current PDU, up to the end of a message (True) or of the PDU (False)."""
         assert self._fragments is not None  # noqa: S101
         for context_id, control, fragment in self._fragments:
+            if not fragment and not control & pdu.LAST:
+                raise pdu.InvalidPdu("an empty fragment in the middle of a message")
             if control & pdu.COMMAND:
                 self._take_command(context_id, fragment)
                 if control & pdu.LAST and self._command_complete():
@@ -362,6 +367,10 @@ class Channel:
         """Have the association end from another thread, as soon as its own looks at the network."""
         self._ordered = ending
         self._transport.interrupt()
+
+
+def _stalled() -> Ending:
+    return Ending("timeout", "a PDU or message was not completed in time", pdu.abort(pdu.AbortSource.PROVIDER))
 
 
 def _end_by_peer(pdu_type: int, field: memoryview) -> Ending:
