@@ -40,8 +40,13 @@ def gone_if_missing(status: int, body: bytes) -> None:
 def json_of(response: httpx.Response, kind: type[T]) -> T:
     """The JSON value of a successful answer, which must be a `kind`. Raises OrthancRefused for anything else."""
     checked(response.status_code, response.content)
+    return value_of(response.content, kind)
+
+
+def value_of(body: bytes, kind: type[T]) -> T:
+    """The JSON value of a body, which must be a `kind`. Raises OrthancRefused for anything else."""
     try:
-        value: Any = orjson.loads(response.content)
+        value: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise OrthancRefused("what answers at Orthanc's address is no Orthanc (no JSON)") from error
     if not isinstance(value, kind):

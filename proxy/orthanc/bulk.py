@@ -4,7 +4,7 @@ Everything else goes through pyorthanc and httpx; both speak to the same Orthanc
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import urllib3
@@ -13,11 +13,12 @@ from urllib3.util import Retry, Timeout
 from proxy.errors import OrthancUnavailable
 from proxy.orthanc.answers import gone_if_missing
 
+Buffer = bytes | memoryview
 _PIECE = 1 << 18  # bytes read at a time: memory per download stays at one piece
 
 
 class Bulk:
-    """A pool of connections for downloads. Thread-safe."""
+    """A pool of connections for files in both directions. Thread-safe."""
 
     def __init__(
         self,
@@ -56,6 +57,24 @@ class Bulk:
         except BaseException:
             response.close()
             raise
+
+    def post(self, path: str, content: Callable[[], Iterable[Buffer]], length: int) -> tuple[int, bytes]:
+        """POST a file in pieces; HTTP status and body. `content` is called once more where a connection was stale.
+
+        Raises OrthancUnavailable.
+        """
+        headers = {**self._headers, "Content-Length": str(length), "Content-Type": "application/dicom"}
+        for stale in (True, False):
+            try:
+                body: Any = content()  # any buffer will do, its stubs know bytes alone
+                response = self._pool.request("POST", self._url + path, headers=headers, body=body)
+                return response.status, response.data
+            except urllib3.exceptions.ProtocolError as error:
+                if not stale:
+                    raise OrthancUnavailable(words_for(error)) from error
+            except urllib3.exceptions.HTTPError as error:
+                raise OrthancUnavailable(words_for(error)) from error
+        raise AssertionError("unreachable")
 
     @staticmethod
     def _body(

@@ -8,9 +8,8 @@ Raises OrthancUnavailable (may work later), OrthancRefused (will not) and Instan
 import base64
 import re
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,22 +20,21 @@ from pyorthanc import Orthanc
 
 from proxy.config import Backend
 from proxy.dicom.messages import Located
-from proxy.errors import ConfigError, OrthancError, OrthancRefused, OrthancUnavailable
+from proxy.errors import ConfigError, OrthancRefused, OrthancUnavailable
 from proxy.events import OrthancCalled
 from proxy.journal import Journal
-from proxy.orthanc.answers import checked, gone_if_missing, json_of
-from proxy.orthanc.bulk import Bulk, words_for
+from proxy.orthanc.answers import checked, gone_if_missing, json_of, value_of
+from proxy.orthanc.bulk import Buffer, Bulk, words_for
 from proxy.orthanc.jobs import Job, job_of
+from proxy.orthanc.memory import Memory
 from proxy.orthanc.modalities import Modality, modalities_of
 from proxy.orthanc.retry import retried
 from proxy.orthanc.version import Capabilities, capabilities_of
 
 _KEEPALIVE = 0.8  # seconds; Orthanc closes idle connections after 1 s
-_REMEMBERED = 5.0  # seconds for what changes seldom: capabilities, modalities, transfer syntaxes
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 T = TypeVar("T")
 Put = Callable[[memoryview], None]
-Upload = bytes | Iterator[bytes]
 
 
 class OrthancClient:
@@ -68,8 +66,7 @@ class OrthancClient:
         self._bulk = Bulk(
             backend.url, headers, backend.connections, (backend.connect_timeout, backend.read_timeout), tls
         )
-        self._memory: dict[str, tuple[float, Any]] = {}
-        self._memory_lock = threading.Lock()
+        self._memory = Memory()
 
     def __repr__(self) -> str:
         return f"<OrthancClient {self.name} {self.backend.url}>"
@@ -88,8 +85,7 @@ class OrthancClient:
     @property
     def capabilities(self) -> Capabilities:
         """What this Orthanc can do; asked again now and then, for it may be upgraded while we run."""
-        capabilities: Capabilities = self._remembered("system", lambda: capabilities_of(self.system()))
-        return capabilities
+        return self._memory.recall("/system", lambda: capabilities_of(self.system()))
 
     def ping(self) -> None:
         """Is it there, with its database? /system alone is answered from memory."""
@@ -97,32 +93,32 @@ class OrthancClient:
 
     def modalities(self) -> dict[str, Modality]:
         """Orthanc's AE titles by symbolic name."""
+        return self._memory.recall("/modalities", self._modalities)
 
-        def ask() -> dict[str, Modality]:
-            answer = self._json("GET", "/modalities", lambda: self._api.get_modalities(params={"expand": ""}), dict)
-            return modalities_of(answer)
+    def known_modalities(self) -> dict[str, Modality] | None:
+        """The same as last heard, without waiting; None where nothing was heard yet."""
+        return self._memory.glance("/modalities", self._modalities)
 
-        table: dict[str, Modality] = self._remembered("modalities", ask)
-        return table
-
-    def accepted_transfer_syntaxes(self) -> tuple[str, ...]:
-        """GET /tools/accepted-transfer-syntaxes."""
-        api, route = self._api, "/tools/accepted-transfer-syntaxes"
-        ask = lambda: tuple(self._json("GET", route, api.get_tools_accepted_transfer_syntaxes, list))  # noqa: E731
-        syntaxes: tuple[str, ...] = self._remembered(route, ask)
-        return syntaxes
+    def known_transfer_syntaxes(self) -> tuple[str, ...] | None:
+        """The transfer syntaxes that Orthanc accepts, as last heard, without waiting; None = nothing heard yet."""
+        return self._memory.glance("/tools/accepted-transfer-syntaxes", self._transfer_syntaxes)
 
     def default_encoding(self) -> str:
         """GET /tools/default-encoding, as "Latin1"."""
-        route = "/tools/default-encoding"
+        return self._memory.recall("/tools/default-encoding", self._default_encoding)
 
-        def ask() -> str:
-            response = self._call("GET", route, self._api.get_tools_default_encoding)
-            checked(response.status_code, response.content)
-            return response.text.strip()
+    def _modalities(self) -> dict[str, Modality]:
+        route = "/modalities"
+        return modalities_of(self._json("GET", route, lambda: self._api.get_modalities(params={"expand": ""}), dict))
 
-        encoding: str = self._remembered(route, ask)
-        return encoding
+    def _transfer_syntaxes(self) -> tuple[str, ...]:
+        route = "/tools/accepted-transfer-syntaxes"
+        return tuple(self._json("GET", route, self._api.get_tools_accepted_transfer_syntaxes, list))
+
+    def _default_encoding(self) -> str:
+        response = self._call("GET", "/tools/default-encoding", self._api.get_tools_default_encoding)
+        checked(response.status_code, response.content)
+        return str(response.text.strip())
 
     # ---- searching
 
@@ -190,14 +186,20 @@ class OrthancClient:
         )
         write(memoryview(response.content))
 
-    def upload(self, content: Callable[[], Upload], length: int) -> dict[str, Any]:
-        """POST /instances; `content` is called anew for each attempt. The answer names ID and Status."""
+    def upload(self, content: Callable[[], Iterable[Buffer]], length: int) -> dict[str, Any]:
+        """POST /instances, once; `content` gives the file in pieces. The answer names ID and Status."""
+        with self._told("POST", "/instances") as outcome:
+            status, body = self._bulk.post("/instances", content, length)
+            outcome.append(status)
+            checked(status, body)
+            return value_of(body, dict)
 
-        def post() -> httpx.Response:
-            headers = {"Content-Length": str(length), "Content-Type": "application/dicom"}
-            return self._api.post("/instances", content=content(), headers=headers)  # type: ignore[no-any-return]
-
-        return self._json("POST", "/instances", post, dict)
+    def transfer_syntax(self, instance_id: str) -> str:
+        """The transfer syntax that the stored file has. Raises InstanceGone."""
+        path = f"/instances/{_safe(instance_id)}/metadata/TransferSyntax"
+        response = self._call("GET", "/instances/{id}/metadata/{name}", lambda: self._api.get(path))
+        gone_if_missing(response.status_code, response.content)
+        return response.text.strip()
 
     def attachment_md5(self, instance_id: str) -> str:
         """MD5 of the stored file, "" where Orthanc keeps none. Raises InstanceGone."""
@@ -305,22 +307,6 @@ class OrthancClient:
                     duration=time.perf_counter() - began,
                 )
             )
-
-    def _remembered(self, key: str, ask: Callable[[], Any]) -> Any:
-        """What was answered a few seconds ago; what was known before where Orthanc is away now."""
-        with self._memory_lock:
-            known = self._memory.get(key)
-        if known is not None and time.monotonic() - known[0] < _REMEMBERED:
-            return known[1]
-        try:
-            value = ask()
-        except OrthancError:
-            if known is None:
-                raise
-            value = known[1]
-        with self._memory_lock:
-            self._memory[key] = (time.monotonic(), value)
-        return value
 
 
 def _safe(resource_id: str) -> str:

@@ -13,7 +13,9 @@ def merged(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ..
     """`running` with all of `wanted` that can be taken over live, and the words on what had to be left."""
     updates: dict[str, object] = {name: getattr(wanted, name) for name in _LIVE}
     for table, keys in _LIVE_KEYS.items():
-        updates[table] = getattr(running, table).model_copy(update={k: getattr(getattr(wanted, table), k) for k in keys})
+        updates[table] = getattr(running, table).model_copy(
+            update={k: getattr(getattr(wanted, table), k) for k in keys}
+        )
     taken = running.model_copy(update=updates)
     return taken, tuple(f"{key} has changed but needs a restart" for key in _differences(taken, wanted))
 
@@ -24,6 +26,10 @@ def _differences(taken: Settings, wanted: Settings) -> Iterator[str]:
         if ours == theirs:
             continue
         if isinstance(ours, dict):
-            yield from (f"{table}.{name}" for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name))
+            yield from (
+                f"{table}.{name}" for name in sorted(ours.keys() | theirs.keys()) if ours.get(name) != theirs.get(name)
+            )
         else:
-            yield from (f"{table}.{key}" for key in type(ours).model_fields if getattr(ours, key) != getattr(theirs, key))
+            yield from (
+                f"{table}.{key}" for key in type(ours).model_fields if getattr(ours, key) != getattr(theirs, key)
+            )
