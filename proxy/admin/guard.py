@@ -134,7 +134,9 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> Response | None:
         request, settings = Request(scope), self._settings()
-        if not host_allowed(request.headers.get("host", ""), settings.hosts):
+        # who scrapes calls us by any name, and what is open to everybody needs no protection from a foreign page
+        public = request.url.path in _OPEN and settings.metrics_from_anywhere
+        if not public and not host_allowed(request.headers.get("host", ""), settings.hosts):
             words = "This name is not known here: use the address, or add the name to [admin] hosts.\n"
             return PlainTextResponse(words, 421)
         if _too_long(request.headers):

@@ -92,7 +92,7 @@ def test_the_image_runs_as_nobody_special_and_checks_its_health_by_dicom() -> No
 def test_the_settings_of_image_and_compose_file_are_known_ones() -> None:
     compose = (ROOT / "docker" / "compose.yml").read_text(encoding="utf-8")
     given = dict(re.findall(r"^ +(ORTHANC_PROXY__\w+): (.*)$", compose, re.MULTILINE))
-    environ = {name: re.sub(r"\$\{\w+:\?.*\}", "x", text).strip("'") for name, text in given.items()}
+    environ = {name: re.sub(r"\$\{\w+:\?[^}]*\}", "x", text).strip("'\"") for name, text in given.items()}
     assert len(environ) >= 5
     settings = read(ROOT / "config" / "config.toml", {**environment(), **environ}).settings
     assert settings.backends["orthanc"].url == "http://orthanc:8042"

@@ -83,6 +83,14 @@ def test_probes_and_metrics_are_open_unless_closed(site, path):
     assert site.client().get(path).status_code == 200
 
 
+def test_who_scrapes_may_use_any_name_unless_that_is_closed(site):
+    scraper = site.client("192.0.2.9", host="proxy:9090")
+    assert scraper.get("/metrics").status_code == 200
+    assert scraper.get("/login").status_code == 421
+    site.change(metrics_from_anywhere=False)
+    assert scraper.get("/metrics").status_code == 421
+
+
 def test_the_login_page_and_its_style_are_open(site):
     visitor = site.client("192.0.2.9")
     assert visitor.get("/login").status_code == 200
