@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-VENV = Path(os.environ.get("PROXY_VENV", ROOT / ".venv"))
+VENV = Path(os.environ.get("PROXY_VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -29,10 +29,15 @@ TARGETS = {  # programs of the environment with their arguments
     "integration": ["python -m pytest tests/integration"],
     "check": ["ruff check .", "ruff format --check .", "mypy", "lint-imports"],
     "docs": ["orthanc-proxy config docs --write docs/configuration.md"],
+    "bench": ["python -m benchmarks"],
+    "fuzz": ["python -m tests.attack --proxy"],
+    "audit": ["python scripts/audit.py"],
+    "lock": ["python scripts/lock.py"],
     "run": ["python"],
 }
-WITHOUT_TOOLS = {"setup", "check", "docs", "run", "unit"}
-RUNTIME_ONLY = {"demo", "docs"}
+WITHOUT_TOOLS = {"setup", "check", "docs", "audit", "lock", "run", "unit"}
+EXTRAS = {"demo": "", "docs": "", "audit": "audit", "lock": "test,dev,codecs"}  # of pyproject.toml; else `DEVELOPMENT`
+DEVELOPMENT = "test,dev"
 
 
 def main() -> int:
@@ -44,7 +49,7 @@ def main() -> int:
     if sys.version_info < (3, 11):
         return _say(f"orthanc-proxy needs Python 3.11 or newer; this is {sys.version.split()[0]}")
     os.chdir(ROOT)
-    if not make_environment() or not install("" if given.target in RUNTIME_ONLY else "test,dev"):
+    if not make_environment() or not install(EXTRAS.get(given.target, DEVELOPMENT)):
         return 1
     if given.target not in WITHOUT_TOOLS and not install_tools() and given.target == "demo":
         return 1
@@ -80,7 +85,7 @@ def install(extras: str) -> bool:
     """Install the package, editable, with what it needs; nothing when that was done before."""
     wanted = hashlib.sha256(b"\0".join(path.read_bytes() for path in (ROOT / "pyproject.toml", CONSTRAINTS)))
     wanted.update(sys.version.encode())
-    stamps = [VENV / f".installed-{name}" for name in {extras, "test,dev"}]
+    stamps = [VENV / f".installed-{name}" for name in ([extras] if extras else [extras, DEVELOPMENT])]
     if any(stamp.exists() and stamp.read_text() == wanted.hexdigest() for stamp in stamps):
         return True
     _say("installing Python packages")
