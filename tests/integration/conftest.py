@@ -16,9 +16,9 @@ import pytest
 from proxy.demo.orthanc import Orthanc
 from tests.conftest import integration_is_required
 from tests.support import orthanc_releases
-from tests.support.dcmtk import Dcmtk, environment
+from tests.support.dcmtk import Dcmtk
 from tests.support.destinations import Recorder, StoreScp, recorder, storescp
-from tests.support.orthanc_releases import NotToBeHad, Release
+from tests.support.orthanc_releases import NotToBeHad, Release, make_orthanc
 from tests.support.population import Population, populate
 from tests.support.proxy_process import Proxy, ProxyPool, settings
 
@@ -79,25 +79,6 @@ def one_release() -> Release:
 
 
 StartOrthanc = Callable[..., Orthanc]
-
-
-def make_orthanc(release: Release, folder: Path, **options: object) -> Orthanc:
-    """An Orthanc (not yet started) that lets everybody in; `options` are keys of its configuration."""
-    defaults: dict[str, object] = {
-        "DicomAlwaysAllowFind": True,
-        "DicomAlwaysAllowGet": True,
-        "DicomAlwaysAllowMove": True,
-        "DicomCheckCalledAet": False,
-        "OverwriteInstances": False,
-        "HttpThreadsCount": 50,
-    }
-    guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
-    return Orthanc(
-        folder,
-        options={**defaults, **options},
-        command=[*guard, *release.command],
-        environ={**environment(nodelay=True), **release.environment},
-    )
 
 
 @contextlib.contextmanager

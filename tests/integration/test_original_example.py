@@ -23,7 +23,7 @@ def test_findscu_for_all_patients_lists_every_patient_with_an_id(dcmtk: Dcmtk, o
     found = dcmtk.find("0008,0052=PATIENT", "0010,0020=*", model="-P")
     patients = [orthanc.get(f"/patients/{patient}")["MainDicomTags"] for patient in orthanc.get("/patients")]
     assert found.final.status == 0x0000
-    expected = sorted(patient.get("PatientID", "") for patient in patients)
+    expected = sorted(patient.get("PatientID", "").strip() for patient in patients)
     assert sorted(dataset.PatientID or "" for dataset in found.datasets) == expected
 
 

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proxy.demo.orthanc import Orthanc
+from tests.support.dcmtk import environment
+
 _CACHE = Path(__file__).parents[2] / ".cache" / "orthanc-1.12"
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
@@ -118,6 +121,25 @@ def _unpack(packages: Path) -> None:
         if done.returncode != 0:
             raise NotToBeHad(f"{package.name} cannot be unpacked: {done.stderr.strip()}")
     shutil.rmtree(_CACHE / "apt")
+
+
+def make_orthanc(release: Release, folder: Path, **options: object) -> Orthanc:
+    """An Orthanc (not yet started) that lets everybody in; `options` are keys of its configuration."""
+    defaults: dict[str, object] = {
+        "DicomAlwaysAllowFind": True,
+        "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
+        "DicomCheckCalledAet": False,
+        "OverwriteInstances": False,
+        "HttpThreadsCount": 50,
+    }
+    guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    return Orthanc(
+        folder,
+        options={**defaults, **options},
+        command=[*guard, *release.command],
+        environ={**environment(nodelay=True), **release.environment},
+    )
 
 
 if __name__ == "__main__":
