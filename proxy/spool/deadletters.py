@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import orjson
@@ -52,9 +53,10 @@ class DeadLetters:
         self._folder = spool.root / ".dead"
         self._progress = ProgressFiles(spool.root / ".state")
 
-    def list(self) -> list[Letter]:
-        """All, the newest first."""
-        return sorted(self._read_all(), key=lambda letter: letter.died_at, reverse=True)
+    def list(self, most: int | None = None) -> list[Letter]:
+        """The newest first, `most` of them at most."""
+        letters = self._read_all(sorted(self._folder.glob("*.json"), reverse=True))
+        return [*islice(letters, most)]
 
     def count(self) -> int:
         """How many."""
@@ -73,16 +75,25 @@ class DeadLetters:
         """Its instance."""
         return self._folder / f"{letter.id}.dcm"
 
-    def bury(self, name: Name, envelope: Envelope, target: str, why: str, attempts: int, *, last: bool) -> Letter:
-        """A waiting instance is refused by `target`. `last`: no other target needs it. Raises OSError."""
+    def bury(self, name: Name, envelope: Envelope, target: str, why: str, attempts: int, *, last: bool) -> Name | None:
+        """A waiting instance is refused by `target`. `last`: no other target needs it. Raises OSError.
+
+        Returns who moved up to its name, as `Spool.remove` does.
+        """
         source = self._spool.path(name)
         letter = self._write(envelope, target, why, attempts, source.stat().st_size)
         if last:
-            self._spool.move_out(name, self.path(letter))
-        else:
-            self._copy(source, self.path(letter))
-            self._spool.ledger.add(letter.bytes, 1)
-        return letter
+            return self._spool.move_out(name, self.path(letter))
+        self._copy(source, self.path(letter))
+        self._spool.ledger.add(letter.bytes, 1)
+        return None
+
+    def bury_unreadable(self, name: Name, why: str) -> Name | None:
+        """A waiting file that does not tell any more what it is. Raises OSError; returns as `bury` does."""
+        now = time.time()
+        envelope = Envelope("", "", "", "", "", 0, now, "", name.sop_instance_uid, "")
+        letter = self._write(envelope, "", why, 0, self._spool.path(name).stat().st_size, retryable=False)
+        return self._spool.move_out(name, self.path(letter))
 
     def bury_arrival(self, incoming: Incoming, why: str) -> Letter:
         """An arriving instance must not be forwarded at all. Raises SpoolFull, OSError."""
@@ -126,12 +137,12 @@ class DeadLetters:
 
     def sweep(self) -> None:
         """Forget reasons whose instance never came, or has gone."""
-        for letter in list(self._read_all()):
+        for letter in self.list():
             if not self.path(letter).exists():
                 self._forget(letter)
 
-    def _read_all(self) -> Iterator[Letter]:
-        for path in self._folder.glob("*.json"):
+    def _read_all(self, paths: Iterable[Path]) -> Iterator[Letter]:
+        for path in paths:
             try:
                 yield self.find(path.stem)
             except LookupError:

@@ -1,6 +1,6 @@
 """An instance on its way to a target, and what a target is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
@@ -9,12 +9,16 @@ from typing import Protocol
 
 import xxhash
 
-from proxy.errors import OrthancRefused
+from proxy.errors import OrthancRefused, ProxyError
 from proxy.spool.envelope import Envelope, bare_head, read_head
 
 
 class Damaged(Exception):
     """Raised when a spool file is not what was received: the disk, or somebody, has changed it."""
+
+
+class NotForThisTarget(ProxyError):
+    """Raised when a target will never take this instance, or has not kept it as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,6 @@ class Target(Protocol):
 
         Returns only when the target has confirmed that it holds the instance. Raises ProxyError: see `is_final`.
         """
-
-
-Deliver = Callable[[Parcel], str]
 
 
 _HEAD_READ = 16 << 10
@@ -79,11 +80,15 @@ def mapped(file: int, offset: int) -> Iterator[memoryview]:
 
 # Bad file format or request, inexistent tag, too large, not a media type it takes
 _FOR_GOOD = frozenset({400, 413, 415, 422})
-_INEXISTENT_TAG = 21
+_BAD_FILE, _INEXISTENT_TAG = 15, 21
 
 
 def is_final(error: BaseException) -> bool:
     """Will this target refuse this instance for ever? A wrong password or a full disk may be mended."""
+    if isinstance(error, NotForThisTarget):
+        return True
     if not isinstance(error, OrthancRefused):
         return False
+    if error.orthanc_status == _BAD_FILE:
+        return True
     return error.http_status in _FOR_GOOD or (error.http_status == 404 and error.orthanc_status == _INEXISTENT_TAG)

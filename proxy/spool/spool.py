@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from proxy.config import SpoolSettings
@@ -129,18 +130,17 @@ class Spool:
     def _free_name(self, first: Name) -> Name:
         if not self._folders.has(first.folder, first.file):
             return first
-        taken = names.numbers_of(first.sop_instance_uid, self._folders.names(first.folder))
-        return first._replace(number=max(taken, default=1) + 1)
+        taken = self.names_like(first)
+        return first._replace(number=(taken[-1].number if taken else 1) + 1)
 
     def _like(self, free: Name, envelope: Envelope) -> Name | None:
         """The last of that UID, when it is the same."""
         if free.number == 1:
             return None
-        numbers = names.numbers_of(free.sop_instance_uid, self._folders.names(free.folder))
-        last = free._replace(number=max(numbers, default=1))
         try:
+            last = self.names_like(free)[-1]
             other = self.envelope(last)
-        except (OSError, ValueError):
+        except (IndexError, OSError, ValueError):
             return None
         same = ("pipeline", "calling_aet", "transfer_syntax", "sop_class_uid", "size", "digest")
         return last if all(getattr(other, fact) == getattr(envelope, fact) for fact in same) else None
@@ -160,22 +160,22 @@ class Spool:
         with self.path(name).open("rb") as file:
             return read_head(file.read(_HEAD_READ))[0]
 
-    def names(self) -> Iterator[tuple[Name, int]]:
-        """All that waits, with sizes; those of one SOP Instance UID in order of arrival."""
-        for study in _folders_in(self.root):
-            for series in _folders_in(self.root / study):
-                folder = self.root / study / series
-                found: list[tuple[Name, int]] = []
-                with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-                    for entry in entries:
-                        parsed = names.parse_file(entry.name)
-                        if parsed is not None:
-                            with contextlib.suppress(FileNotFoundError):
-                                found.append((Name(study, series, *parsed), entry.stat(follow_symlinks=False).st_size))
-                yield from sorted(found)
+    def names(self) -> Iterator[Name]:
+        """All that waits; those of one SOP Instance UID together and in order of arrival."""
+        for _, names_of_series in groupby(self._all_names(), key=lambda name: name.folder):
+            yield from sorted(names_of_series)
 
-    def remove(self, name: Name, size: int) -> None:
-        """All targets have it: let it go; the next of its UID, if any, moves up. Raises OSError."""
+    def names_like(self, name: Name) -> list[Name]:
+        """All of that SOP Instance UID that wait there, in order of arrival."""
+        numbers = names.numbers_of(name.sop_instance_uid, self._folders.names(name.folder))
+        return [name._replace(number=number) for number in sorted(numbers)]
+
+    def waiting_uids(self) -> set[str]:
+        """The SOP Instance UIDs of all that waits."""
+        return {name.sop_instance_uid for name in self._all_names()}
+
+    def remove(self, name: Name, size: int) -> Name | None:
+        """All targets have it: let it go. Returns who moved up to its name, as it was called before. Raises OSError."""
         with self.ledger.mutex():
             path = self.path(name)
             if self._settings.keep_delivered:
@@ -185,15 +185,19 @@ class Spool:
             else:
                 path.unlink()
             self.ledger.add(-size, -1)
-            self._move_up(name)
+            return self._move_up(name)
 
-    def move_out(self, name: Name, target: Path) -> None:
-        """Take a waiting instance away to `target`, durably; it still counts as in the spool. Raises OSError."""
+    def move_out(self, name: Name, target: Path) -> Name | None:
+        """Take a waiting instance away to `target`, durably; it still counts as in the spool. Raises OSError.
+
+        Returns who moved up to its name, as `remove` does.
+        """
         with self.ledger.mutex():
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.path(name).rename(target)
-            self._move_up(name)
+            moved = self._move_up(name)
         sync_folder(target.parent)
+        return moved
 
     def move_in(self, source: Path, envelope: Envelope) -> Name:
         """Put an instance that is in the spool's care back among those that wait, durably. Raises OSError."""
@@ -214,13 +218,24 @@ class Spool:
                     if (self.root / folder).stat().st_mtime < older_than:
                         (self.root / folder).rmdir()
 
-    def _move_up(self, gone: Name) -> None:
+    def _move_up(self, gone: Name) -> Name | None:
         """As long as any of a UID waits, one has no number: see `names`. Call under the mutex."""
         if gone.number > 1:
-            return
-        numbers = sorted(names.numbers_of(gone.sop_instance_uid, self._folders.names(gone.folder)))
-        if numbers and numbers[0] > 1:
-            self.path(gone._replace(number=numbers[0])).rename(self.path(gone._replace(number=1)))
+            return None
+        left = self.names_like(gone)
+        if not left or left[0].number == 1:
+            return None
+        former = left[0]
+        self.path(former).rename(self.path(gone))
+        return former
+
+    def _all_names(self) -> Iterator[Name]:
+        for study in _folders_in(self.root):
+            for series in _folders_in(self.root / study):
+                for file in self._folders.names(f"{study}/{series}"):
+                    parsed = names.parse_file(file)
+                    if parsed is not None:
+                        yield Name(study, series, *parsed)
 
     # ---------------------------------------------------------------------------------------- starting
 
@@ -240,8 +255,8 @@ class Spool:
         with self.ledger.mutex():
             used = count = 0
             former: Name | None = None
-            for name, size in list(self.names()):
-                used, count = used + size, count + 1
+            for name in list(self.names()):
+                used, count = used + self.path(name).stat().st_size, count + 1
                 if name.number > 1 and (former is None or former.key != name.key):
                     self._move_up(name._replace(number=1))
                 former = name

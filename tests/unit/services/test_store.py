@@ -72,7 +72,7 @@ def test_no_uid_of_a_command_reaches_the_file_system_unchecked(spool: Spool, uid
 
 def test_padding_of_uids_is_no_difference(spool: Spool) -> None:
     assert store(service(spool), "1.2.34") == 0
-    assert [name.path for name, _ in spool.names()] == [f"{STUDY}/{SERIES}/1.2.34.dcm"]
+    assert [name.path for name in spool.names()] == [f"{STUDY}/{SERIES}/1.2.34.dcm"]
 
 
 def test_what_nests_too_deep_is_refused_and_kept_as_dead_letter(spool: Spool) -> None:
@@ -162,7 +162,7 @@ def test_through_without_orthanc_spools_where_it_may_and_remembers_who_has_it(sp
     targets = FakeTarget("one"), FakeTarget("two", unavailable)
     through = service(spool, *targets, store_mode="through", through_fallback="spool", forward_to=["one", "two"])
     assert store(through, "1.2.3") == 0
-    ((name, _),) = list(spool.names())
+    (name,) = spool.names()
     progress = ProgressFiles(spool.root / ".state").read(spool.envelope(name).id)
     assert progress.left(("one", "two")) == ("two",)
 

@@ -18,7 +18,8 @@ def test_a_refused_instance_is_kept_with_its_reason_and_can_be_retried_for_that_
     spool = open_spool(tmp_path)
     store(service(spool), "1.2.3")
     letters = DeadLetters(spool)
-    letter = letters.bury(NAME, spool.envelope(NAME), "orthanc", "bad file format", 3, last=True)
+    letters.bury(NAME, spool.envelope(NAME), "orthanc", "bad file format", 3, last=True)
+    (letter,) = letters.list()
     assert list(spool.names()) == []
     assert letters.list() == [letter]
     assert (letter.why, letter.attempts, letter.calling_aet, letters.count()) == ("bad file format", 3, "CT_1", 1)
@@ -34,8 +35,9 @@ def test_what_one_target_refuses_still_waits_for_the_others(tmp_path: Path) -> N
     spool = open_spool(tmp_path)
     store(service(spool), "1.2.3")
     letters = DeadLetters(spool)
-    letter = letters.bury(NAME, spool.envelope(NAME), "one", "no", 1, last=False)
-    assert [name for name, _ in spool.names()] == [NAME]
+    letters.bury(NAME, spool.envelope(NAME), "one", "no", 1, last=False)
+    (letter,) = letters.list()
+    assert [name for name in spool.names()] == [NAME]
     # Retried while it still waits for another target, it becomes an arrival of its own
     assert letters.retry(letter.id) == NAME._replace(number=2)
     assert spool.envelope(NAME).id != spool.envelope(NAME._replace(number=2)).id
@@ -45,7 +47,8 @@ def test_a_dropped_letter_is_gone(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     store(service(spool), "1.2.3")
     letters = DeadLetters(spool)
-    letter = letters.bury(NAME, spool.envelope(NAME), "orthanc", "no", 1, last=True)
+    letters.bury(NAME, spool.envelope(NAME), "orthanc", "no", 1, last=True)
+    (letter,) = letters.list()
     letters.drop(letter.id)
     assert (letters.list(), letters.count(), spool.ledger.count, spool.ledger.used) == ([], 0, 0, 0)
     for unknown in (letter.id, "../1", "", "nothing"):
@@ -70,7 +73,8 @@ def test_a_reason_without_its_instance_is_forgotten(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     store(service(spool), "1.2.3")
     letters = DeadLetters(spool)
-    letter = letters.bury(NAME, spool.envelope(NAME), "orthanc", "no", 1, last=True)
+    letters.bury(NAME, spool.envelope(NAME), "orthanc", "no", 1, last=True)
+    (letter,) = letters.list()
     letters.path(letter).unlink()
     letters.sweep()
     assert letters.list() == []

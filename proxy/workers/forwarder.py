@@ -1,0 +1,298 @@
+"""Delivers what waits in the spool to its targets, and lets it go only when every target has confirmed it.
+
+One thread takes in the news; each target has a lane of its own with some threads, a backlog and a breaker, so a dead
+target holds up nobody else. What can be mended is tried again for ever, with growing pauses; what a target refuses for
+good becomes a dead letter. Whatever this forgets when it is killed, it finds again in the spool.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fcntl import LOCK_EX, LOCK_NB, flock
+from itertools import groupby
+
+from proxy.config import Pipeline, SpoolSettings
+from proxy.errors import ProxyError
+from proxy.events import Forwarded, Trouble
+from proxy.journal import Journal
+from proxy.spool.arrivals import Listener
+from proxy.spool.backlog import Item
+from proxy.spool.breaker import Breaker, delay
+from proxy.spool.deadletters import DeadLetters, Letter
+from proxy.spool.parcel import Damaged, Target, is_final, opened
+from proxy.spool.spool import Spool
+from proxy.spool.waiting import Waiting
+from proxy.workers.lane import Lane, LaneState
+from proxy.workers.waiting_room import WaitingRoom
+
+_LOGGER = logging.getLogger(__name__)
+_LISTEN = 0.5  # seconds between two looks at what else there is to do
+_HOUSEKEEPING = 30.0
+_EMPTY_FOLDER_AGE = 60.0
+_LETTERS_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The spool now. `unrouted`: instances for whose pipeline or target there is no setting any more."""
+
+    waiting: int
+    bytes: int
+    full: str
+    lanes: tuple[LaneState, ...]
+    unrouted: int
+    dead_count: int
+    dead_letters: tuple[Letter, ...]
+
+    @property
+    def oldest_age(self) -> float:
+        """Seconds."""
+        return max((lane.oldest_age for lane in self.lanes), default=0.0)
+
+
+class Forwarder:
+    """The one forwarder of a spool; `targets` by name."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        settings: SpoolSettings,
+        pipelines: Mapping[str, Pipeline],
+        targets: Mapping[str, Target],
+        journal: Journal,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.dead_letters = DeadLetters(spool)
+        self._spool = spool
+        self._settings = settings
+        self._journal = journal
+        self._clock = clock
+        self._chance = chance
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._lanes = {name: self._lane(target) for name, target in targets.items()}
+        self._room = WaitingRoom(spool, self.dead_letters, self._lanes, pipelines, clock, self._complain)
+        self._missed = -1
+        self._news = threading.Thread(target=self._listen, name="spool-news", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Forwarder {len(self._room.items)} waiting, {len(self._lanes)} targets>"
+
+    # ------------------------------------------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Count what there is, then begin. Raises OSError, also where another process forwards from this spool."""
+        self._only = (self._spool.root / ".ledger" / "forwarder.lock").open("w")
+        flock(self._only, LOCK_EX | LOCK_NB)
+        self._listener = Listener(self._spool.pipe)
+        self._spool.settle()
+        self.dead_letters.sweep()
+        self._news.start()
+        for lane in self._lanes.values():
+            self._start_lane(lane)
+
+    def stop(self) -> None:
+        """Begin no further delivery."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for deliveries under way; False when some are left after `timeout` seconds. They lose nothing."""
+        until = time.monotonic() + timeout
+        threads = [self._news, *(thread for lane in self._lanes.values() for thread in lane.threads)]
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
+            return False
+        self._listener.close()
+        self._only.close()
+        return True
+
+    def replace(self, pipelines: Mapping[str, Pipeline], targets: Mapping[str, Target]) -> None:
+        """Go on with other settings. What waits for a target that is no more is routed anew."""
+        with self._changed:
+            self._room.pipelines = pipelines
+            for name, target in targets.items():
+                if name in self._lanes:
+                    self._lanes[name].target = target
+                else:
+                    self._lanes[name] = self._lane(target)
+                    self._start_lane(self._lanes[name])
+            for name in self._lanes.keys() - targets.keys():
+                self._room.close(self._lanes.pop(name))
+            self._room.readmit()
+            self._changed.notify_all()
+
+    def _lane(self, target: Target) -> Lane:
+        return Lane(target, Breaker(self._settings.retry_initial, self._settings.retry_max, self._chance))
+
+    def _start_lane(self, lane: Lane) -> None:
+        for number in range(1, self._settings.parallel + 1):
+            name = f"forward-{lane.name}-{number}"
+            lane.threads.append(threading.Thread(target=self._run, args=(lane,), name=name, daemon=True))
+            lane.threads[-1].start()
+
+    def snapshot(self) -> Snapshot:
+        """For the status page: no UIDs but in the dead letters."""
+        letters = self.dead_letters.list(_LETTERS_SHOWN)
+        dead_count = self.dead_letters.count()
+        with self._changed:
+            now = self._clock()
+            lanes = tuple(lane.state(now) for _, lane in sorted(self._lanes.items()))
+            waiting, unrouted = len(self._room.items), len(self._room.unrouted)
+        return Snapshot(
+            waiting=waiting + unrouted,
+            bytes=self._spool.ledger.used,
+            full=self._spool.lack_of_room(),
+            lanes=lanes,
+            unrouted=unrouted,
+            dead_count=dead_count,
+            dead_letters=tuple(letters),
+        )
+
+    # ---------------------------------------------------------------------------------------- arrivals
+
+    def _listen(self) -> None:
+        chores = self._clock()
+        while not self._stopping:
+            try:
+                if self._spool.ledger.missed != self._missed:
+                    self._look()
+                for line in self._listener.lines(_LISTEN):
+                    self._hear(line)
+                if self._clock() >= chores:
+                    chores = self._clock() + _HOUSEKEEPING
+                    self._spool.sweep()
+                    self._spool.remove_empty_folders(time.time() - _EMPTY_FOLDER_AGE)
+            except Exception as error:
+                self._complain(f"the spool cannot be read: {type(error).__name__}")
+                _LOGGER.debug("reading the spool", exc_info=True)
+                time.sleep(_LISTEN)
+
+    def _hear(self, line: bytes) -> None:
+        try:
+            waiting = Waiting.decode(line)
+        except ValueError:
+            self._missed = -1  # cut by a crash: look for oneself
+            return
+        with self._changed:
+            self._room.admit(waiting)
+            self._changed.notify_all()
+
+    def _look(self) -> None:
+        """Find all that waits and is not known yet."""
+        self._missed = self._spool.ledger.missed
+        for _, names in groupby(self._spool.names(), key=lambda name: name.key):
+            if self._stopping:
+                return
+            with self._changed:
+                self._room.find(list(names))
+                self._changed.notify_all()
+
+    # -------------------------------------------------------------------------------------- deliveries
+
+    def _run(self, lane: Lane) -> None:
+        while (item := self._next(lane)) is not None:
+            began = self._clock()
+            try:
+                outcome, why = self._deliver(lane, item)
+            except Exception as error:
+                # Nothing is lost by it: the instance stays where it is
+                _LOGGER.exception("forwarding to %s", lane.name)
+                outcome, why = "retry", f"internal error: {type(error).__name__}"
+                self._failed(lane, item, why)
+            event = Forwarded(
+                pipeline=item.waiting.pipeline,
+                target=lane.name,
+                outcome=outcome,
+                why=why,
+                duration=self._clock() - began,
+                bytes=item.waiting.size,
+            )
+            self._journal.emit(event)
+
+    def _next(self, lane: Lane) -> Item | None:
+        """Wait for an item that may go out; None = stop."""
+        with self._changed:
+            while not self._stopping and not lane.closed:
+                now = self._clock()
+                item = lane.take(now)
+                if item is not None:
+                    return item
+                self._changed.wait(lane.pause(now))
+        return None
+
+    def _deliver(self, lane: Lane, item: Item) -> tuple[str, str]:
+        """One attempt: its outcome and why. Raises OSError where the spool itself fails."""
+        why = ""
+        try:
+            with opened(self._spool.path(item.waiting.name)) as parcel:
+                words = lane.target.deliver(parcel)
+            if words:
+                _LOGGER.info("%s: %s", lane.name, words)
+            self._delivered(lane, item)
+            return "delivered", ""
+        except FileNotFoundError:
+            return self._vanished(lane, item)
+        except Damaged as error:
+            why = f"damaged on our disk: {error}"
+        except ProxyError as error:
+            why = error.comment
+            if not is_final(error):
+                self._failed(lane, item, why)
+                return "retry", why
+        self._refused(lane, item, why)
+        return "dead", why
+
+    def _delivered(self, lane: Lane, item: Item) -> None:
+        with self._changed:
+            recovered = lane.breaker.succeeded()
+            self._room.delivered(lane, item)
+            if recovered:
+                lane.backlog.hurry()
+                self._tell(f"{lane.name} takes instances again; {lane.backlog.count} wait")
+            self._changed.notify_all()
+
+    def _refused(self, lane: Lane, item: Item, why: str) -> None:
+        """A dead letter; the target as such works."""
+        with self._changed:
+            self._room.refused(lane, item, why)
+            lane.breaker.succeeded()
+            self._changed.notify_all()
+        self._complain(f"an instance from {item.waiting.calling_aet} is a dead letter: {lane.name}: {why}")
+
+    def _failed(self, lane: Lane, item: Item, why: str) -> None:
+        with self._changed:
+            attempts = item.attempts[lane.name] = item.attempts.get(lane.name, 0) + 1
+            now = self._clock()
+            pause = delay(attempts, self._settings.retry_initial, self._settings.retry_max, self._chance)
+            lane.backlog.again(item, now + pause)
+            if lane.breaker.failed(now, why):
+                self._tell(f"{lane.name}: {why}; {lane.backlog.count} instances wait")
+            self._changed.notify_all()
+
+    def _vanished(self, lane: Lane, item: Item) -> tuple[str, str]:
+        """The file has another name now, because it moved up, or somebody has removed it."""
+        with self._changed:
+            lane.breaker.given_up()
+            if self._spool.path(item.waiting.name).exists():
+                lane.backlog.again(item, self._clock())
+            else:
+                self._room.vanished(lane, item)
+                self._missed = -1
+                self._complain("a waiting instance has vanished from the spool")
+            self._changed.notify_all()
+        return "retry", "its file was not there"
+
+    def _tell(self, what: str, severity: str = "warning") -> None:
+        self._journal.emit(Trouble(where="spool", what=what, severity=severity))
+
+    def _complain(self, what: str) -> None:
+        self._tell(what, "error")
