@@ -195,11 +195,10 @@ class OrthancClient:
             return value_of(body, dict)
 
     def transfer_syntax(self, instance_id: str) -> str:
-        """The transfer syntax that the stored file has. Raises InstanceGone."""
+        """The transfer syntax an instance is stored in, "" where Orthanc does not tell. Raises InstanceGone."""
         path = f"/instances/{_safe(instance_id)}/metadata/TransferSyntax"
         response = self._call("GET", "/instances/{id}/metadata/{name}", lambda: self._api.get(path))
-        gone_if_missing(response.status_code, response.content)
-        return response.text.strip()
+        return response.text.strip() if response.status_code == 200 else ""
 
     def attachment_md5(self, instance_id: str) -> str:
         """MD5 of the stored file, "" where Orthanc keeps none. Raises InstanceGone."""
