@@ -1,8 +1,9 @@
 """A data set in another uncompressed transfer syntax, with every value as it was.
 
 Only headers are rewritten, and bytes swapped where the byte order changes; texts and numbers are not decoded, so
-what is odd in them survives. Large values are not copied. Sequences and items get undefined length, group lengths
-are dropped. Sources: PS3.5 7.1 and 7.5 (structure), 6.2.2 (UN), A.1 to A.3 (which VR the ambiguous ones have).
+what is strange in them survives. Values of odd length are padded, for no PDV may be odd (PS3.8 9.3.5.1). Large values
+are not copied. Sequences and items get undefined length, group lengths are dropped. Sources: PS3.5 7.1 and 7.5
+(structure), 6.2.2 (UN), A.1 to A.3 (which VR the ambiguous ones have).
 """
 
 import struct
@@ -23,6 +24,7 @@ _UNITS = {  # bytes that are swapped together
     **dict.fromkeys(("FL", "OF", "OL", "SL", "UL"), 4),
     **dict.fromkeys(("FD", "OD", "OV", "SV", "UV"), 8),
 }
+_PADDED_WITH_NULL = frozenset({"UI", "UN", *_UNITS, "OB"})
 _SMALL = 4096  # bytes; larger values are passed on as they lie there
 _CHUNK = 1 << 20
 
@@ -41,8 +43,8 @@ class _Frame:
 def reencode(data: memoryview, source: str, target: str, max_depth: int = 64) -> Iterator[memoryview]:
     """The data set `data`, which is in transfer syntax `source`, in `target`, as buffers in order.
 
-    Both are Implicit LE, Explicit LE or Explicit BE. Raises ValueError, before the first buffer, where the data set
-    does not hang together.
+    Both are Implicit LE, Explicit LE or Explicit BE, and may be the same. Raises ValueError, before the first buffer,
+    where the data set does not hang together.
     """
     parts = _Reencoder(data, source, target, max_depth).run()
     return _buffers(parts)
@@ -132,8 +134,10 @@ class _Reencoder:
         value = self._take(length)
         self._learn(frame, tag, value)
         if tag & 0xFFFF:  # group lengths would be wrong now
-            self._header(tag, vr, length)
+            self._header(tag, vr, length + length % 2)
             self._value(value, 1 if self._in == self._out else _UNITS.get(vr, 1))
+            if length % 2:
+                self._written += b"\0" if vr in _PADDED_WITH_NULL else b" "
 
     def _vr_and_length(self, frame: _Frame, tag: int) -> tuple[str, int]:
         if frame.implicit:

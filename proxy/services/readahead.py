@@ -129,7 +129,7 @@ class ReadAhead:
         held = self._instances.lookup(located)
         if held is None:
             return self._background.submit(self._fetched, located)
-        if held.transfer_syntax in self._accepts(held.sop_class_uid):
+        if self._fits(held):
             return self._as_stored(located, held)
         return self._background.submit(self._converted, located, held)
 
@@ -165,9 +165,11 @@ class ReadAhead:
         return sending(located.transfer_syntax, self._accepts(located.sop_class_uid)).how is How.TRANSCODE
 
     def _sendable(self, located: Located, held: Held) -> Prepared:
-        if held.transfer_syntax in self._accepts(held.sop_class_uid):
-            return self._as_stored(located, held)
-        return self._converted(located, held)
+        return self._as_stored(located, held) if self._fits(held) else self._converted(located, held)
+
+    def _fits(self, held: Held) -> bool:
+        """As it is? A data set of odd length does not: no PDV may be odd, and DCMTK aborts when one is."""
+        return len(held.data) % 2 == 0 and held.transfer_syntax in self._accepts(held.sop_class_uid)
 
     def _converted(self, located: Located, held: Held | None) -> Prepared:
         accepted = self._accepts(held.sop_class_uid if held is not None else located.sop_class_uid)

@@ -25,7 +25,7 @@ from proxy.dicom.contexts import DEFLATED_LITTLE, EXPLICIT_LITTLE, UNCOMPRESSED,
 from proxy.dicom.messages import Located, Outgoing
 from proxy.dicom.part10 import read_meta
 from proxy.dicom.reencoding import reencode
-from proxy.errors import NoAcceptableContext, OrthancRefused
+from proxy.errors import NoAcceptableContext, OrthancRefused, OrthancUnavailable
 from proxy.services.readahead import Held
 
 _GATHER = 32 << 20  # bytes up to which a re-encoded instance becomes one buffer: the cheapest to write
@@ -86,9 +86,9 @@ class Transcoding:
     def _encoded(self, held: Held, accepted: Sequence[str]) -> Outgoing:
         """From what is held to an accepted syntax, by re-encoding alone."""
         choice = sending(held.transfer_syntax, accepted)
-        if choice.how is How.AS_STORED:
-            return Outgoing(held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax, held.data, held.close)
-        if choice.how is not How.REENCODE:
+        if choice.how is How.AS_STORED and (len(held.data) % 2 == 0 or held.transfer_syntax not in UNCOMPRESSED):
+            return _as_it_is(held)
+        if choice.how not in (How.AS_STORED, How.REENCODE):
             raise NoAcceptableContext("the receiver accepts no fitting transfer syntax")
         if held.transfer_syntax == DEFLATED_LITTLE:
             held = self._inflated(held)
@@ -115,7 +115,7 @@ class Transcoding:
         """In `target` by Orthanc, else uncompressed by pydicom. `held` is closed when there is something better."""
         try:
             better: Held = self._by_orthanc(located, target)
-        except (OrthancRefused, ValueError) as error:
+        except (OrthancRefused, OrthancUnavailable, ValueError) as error:  # it says 500 where it lacks a codec, too
             if target not in (*UNCOMPRESSED, DEFLATED_LITTLE):
                 raise NoAcceptableContext("Orthanc cannot convert this transfer syntax") from error
             if held is None:
@@ -146,6 +146,14 @@ class Transcoding:
             if not file.tell():
                 raise ValueError("nothing came")
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _as_it_is(held: Held) -> Outgoing:
+    """Padded to even length, as it has to be in PDVs (PS3.8 9.3.5.1); what is compressed takes a null byte."""
+    names = held.sop_class_uid, held.sop_instance_uid, held.transfer_syntax
+    if len(held.data) % 2 == 0:
+        return Outgoing(*names, held.data, held.close)
+    return Outgoing(*names, iter((held.data, memoryview(b"\0"))), held.close)
 
 
 def _inflate(data: memoryview, put: Put, most: int) -> None:

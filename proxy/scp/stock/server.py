@@ -9,6 +9,7 @@ from typing import Any
 
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.presentation import build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from proxy.config import LimitsSettings, Listener
@@ -22,6 +23,9 @@ PRIVATE_NAMES = {
     "DIMSEServiceProvider": ("cancel_req", "get_msg", "send_msg"),
     "PresentationContext": ("_as_scu", "_as_scp"),
 }
+
+
+_UNUSED = [build_context("1.2.840.10008.1.1")]  # pynetdicom wants some; the application negotiates
 
 
 class _AdoptingServer(ThreadedAssociationServer):
@@ -78,7 +82,11 @@ class StockServer:
                 (evt.EVT_CONN_CLOSE, self._ended, ["lost"]),
             ]
             server = ae.make_server(
-                listening.getsockname(), contexts=[], ssl_context=tls, evt_handlers=handlers, server_class=server_class
+                listening.getsockname(),
+                contexts=_UNUSED,
+                ssl_context=tls,
+                evt_handlers=handlers,
+                server_class=server_class,
             )
             ae._servers.append(server)
             self._servers.append(server)

@@ -183,3 +183,11 @@ def test_noise_never_raises_anything_but_value_error(noise, source, target):
         b"".join(reencode(memoryview(noise), source, target))
     except ValueError:
         pass
+
+
+@pytest.mark.parametrize(("tag", "value", "padded"), [(0x00100020, b"ABC", b"ABC "), (0x00080018, b"1.2", b"1.2\0")])
+def test_values_of_odd_length_are_padded_also_in_the_same_syntax(tag, value, padded):
+    odd = struct.pack("<HHI", tag >> 16, tag & 0xFFFF, 3) + value
+    assert through(memoryview(odd), IMPLICIT_LITTLE, IMPLICIT_LITTLE)[8:] == padded
+    long = struct.pack("<HHI", 0x0029, 0x1010, 5001) + b"x" * 5001
+    assert len(through(memoryview(long), IMPLICIT_LITTLE, EXPLICIT_LITTLE)) == 12 + 5002

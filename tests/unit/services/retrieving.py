@@ -38,6 +38,7 @@ class Instances:
         self.errors = errors or {}
         self.slow: dict[str, threading.Event] = slow or {}
         self.syntax = EXPLICIT_LITTLE
+        self.length = 12
         self.handed_out: list[Held] = []
         self.fetched: list[str] = []
         self.under_way = 0
@@ -64,7 +65,7 @@ class Instances:
                 self.under_way -= 1
 
     def _held(self, located: Located, was_hit: bool) -> Held:
-        data = memoryview(located.sop_instance_uid.encode())
+        data = memoryview(located.sop_instance_uid.encode().ljust(self.length))
         held = Held(located.sop_class_uid or CT, located.sop_instance_uid, self.syntax, data, was_hit)
         self.handed_out.append(held)
         return held
@@ -92,7 +93,7 @@ class Receiver:
             raise NoAcceptableContext("no context")
         data = outgoing.data if isinstance(outgoing.data, memoryview) else b"".join(outgoing.data)
         self.on_begin()
-        self.received.append(bytes(data).decode())
+        self.received.append(bytes(data).decode().strip())
 
     def finish(self, timeout: float | None = None) -> int | None:
         status = self.statuses.pop(0) if self.statuses else 0

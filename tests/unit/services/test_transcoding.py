@@ -172,12 +172,41 @@ def test_no_fitting_syntax_fails_and_closes(build):
     assert source.closed == 1
 
 
-@pytest.mark.parametrize("error", [OrthancUnavailable("away"), InstanceGone("gone")])
-def test_orthanc_away_is_told_as_that(build, error):
+def test_an_instance_that_is_gone_is_told_as_that(build):
     source = held(JPEG, b"x")
-    with pytest.raises(type(error)):
-        build(Orthanc(error)).convert(located(0), source, [EXPLICIT_LITTLE])
+    with pytest.raises(InstanceGone):
+        build(Orthanc(InstanceGone("gone"))).convert(located(0), source, [EXPLICIT_LITTLE])
     assert source.closed == 1
+
+
+def test_orthanc_away_is_told_as_that_where_nothing_is_held(build):
+    def fetch(_):
+        raise OrthancUnavailable("away")
+
+    with pytest.raises(OrthancUnavailable):
+        build(Orthanc(OrthancUnavailable("away")), fetch).convert(
+            located(0, transfer_syntax=JPEG), None, [EXPLICIT_LITTLE]
+        )
+
+
+def test_an_internal_error_of_orthanc_is_taken_for_a_missing_codec(build):
+    source = held(JPEG, b"x")
+    with pytest.raises(NoAcceptableContext, match="neither Orthanc nor a codec"):
+        build(Orthanc(OrthancUnavailable("HTTP 500"))).convert(located(0), source, [EXPLICIT_LITTLE])
+    assert source.closed == 1
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE, JPEG])
+def test_a_data_set_of_odd_length_is_made_even(build, syntax):
+    odd = {
+        EXPLICIT_LITTLE: b"\x10\x00\x20\x00LO\x03\x00ABC",
+        IMPLICIT_LITTLE: b"\x10\x00\x20\x00\x03\x00\x00\x00ABC",
+        DEFLATED_LITTLE: b"odd",
+        JPEG: b"odd",
+    }[syntax]
+    outgoing = build().convert(located(0), held(syntax, odd), [syntax])
+    assert outgoing.transfer_syntax == syntax
+    assert len(whole(outgoing)) == len(odd) + 1
 
 
 @pytest.mark.parametrize(
