@@ -1,5 +1,6 @@
 """`orthanc-proxy check [--live]`: is the configuration usable, and is everybody it names there?"""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -88,12 +89,14 @@ def _ask_destination(name: str, destination: Destination, calling_aet: str) -> s
 def _report(findings: Iterator[Finding]) -> bool:
     """Print the table; True when all is well."""
     table = Table("what", "where", "", "says", box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
     all_well = True
     for finding in findings:
         mark = "[green]ok[/]" if finding.well else "[red]FAILED[/]"
         table.add_row(finding.what, finding.where, mark, finding.words)
         all_well = all_well and finding.well
-    Console(soft_wrap=True).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
     return all_well
 
 

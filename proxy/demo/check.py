@@ -53,16 +53,16 @@ class SelfCheck:
         """Run the checks one after the other."""
         yield self._echo()
         patients, studies = len(self.orthanc.get("/patients")), len(self.orthanc.get("/studies"))
-        yield self._find("C-FIND patients (Patient Root)", "PATIENT", patients, {"PatientID": "*"}, "P")
-        yield self._find("C-FIND studies (Study Root)", "STUDY", studies, {"StudyInstanceUID": "*"})
+        yield self._find("C-FIND patients", "PATIENT", patients, {"PatientID": "*"}, "P")
+        yield self._find("C-FIND studies", "STUDY", studies, {"StudyInstanceUID": "*"})
         study = {"StudyInstanceUID": self.series.study_instance_uid}
-        yield self._find("C-FIND series of the CT study", "SERIES", 1, {**study, "SeriesInstanceUID": ""})
+        yield self._find("C-FIND series", "SERIES", 1, {**study, "SeriesInstanceUID": ""})
         keys = {**study, "SeriesInstanceUID": self.series.series_instance_uid, "SOPInstanceUID": ""}
         stored = self._stored()
-        yield self._find("C-FIND images of the CT series", "IMAGE", len(stored), keys)
-        yield self._get("C-GET of the CT study, first time", stored)
-        yield self._get("C-GET of the CT study, again", stored)
-        yield self._move("C-MOVE of the CT study", stored)
+        yield self._find("C-FIND images", "IMAGE", len(stored), keys)
+        yield self._get("C-GET, cold", stored)
+        yield self._get("C-GET, warm", stored)
+        yield self._move("C-MOVE", stored)
 
     def _stored(self) -> dict[str, str]:
         """What REST says: SOP Instance UID -> digest of the pixel data."""
@@ -141,7 +141,7 @@ class SelfCheck:
 
 def _transfer(what: str, stored: Mapping[str, str], count: int, same: bool, size: int, seconds: float) -> Row:
     well = same and count == len(stored)
-    words = f"{count} instances, pixels {'identical' if same else 'DIFFERENT'}"
+    words = f"{count}, pixels {'identical' if same else 'DIFFERENT'}"
     return Row(what, f"{len(stored)} instances", words, well, seconds, size / 1e6 / seconds)
 
 

@@ -23,7 +23,8 @@ from proxy.echo import Address
 def run_demo(*, once: bool, keep: Path | None, console: Console) -> int:
     """Run it; the exit status. With `once` it ends after the self-check. `keep` is a folder that stays."""
     with contextlib.ExitStack() as stack:
-        stack.callback(signal.signal, signal.SIGTERM, signal.signal(signal.SIGTERM, _end))
+        for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT, too: a shell's background job ignores it
+            stack.callback(signal.signal, number, signal.signal(number, _end))
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orthanc-proxy-demo-")))
         try:
             return _run(stack, folder, console, once=once, is_kept=keep is not None)
@@ -87,7 +88,7 @@ def _load(orthanc: Orthanc, series: SyntheticSeries, console: Console) -> None:
 
 def _self_check(check: SelfCheck, console: Console) -> bool:
     """Print the table; True when all is well."""
-    console.print(f"\nSelf-check of {check.target}, compared with Orthanc's REST API", highlight=False)
+    console.print(f"\nSelf-check of {check.target}; retrieves are those of the synthetic CT study", highlight=False)
     rows: list[Row] = []
     with console.status("asking") as status:
         for row in check.rows():

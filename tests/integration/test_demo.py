@@ -60,10 +60,8 @@ def test_the_self_check_passes_where_all_is_well(parts: tuple[Orthanc, Receiver]
     orthanc, receiver = parts
     rows = list(SelfCheck(Address(orthanc.aet, "127.0.0.1", orthanc.dicom_port), orthanc, SMALL, receiver).rows())
     wrong = [row.what for row in rows if not row.well]
-    assert wrong == ["C-FIND studies"], (
-        "Orthanc's own SCP refuses a lone * as UID, which the proxy must not"
-    )
-    assert [row.what.split()[0] for row in rows] == ["C-ECHO", *["C-FIND"] * 4, "C-GET", "C-GET", "C-MOVE"]
+    assert wrong == ["C-FIND studies"], "Orthanc's own SCP refuses a lone * as UID, which the proxy must not"
+    assert [row.what.split()[0].strip(",") for row in rows] == ["C-ECHO", *["C-FIND"] * 4, "C-GET", "C-GET", "C-MOVE"]
 
 
 def test_the_self_check_fails_where_instances_are_missing_or_differ(parts: tuple[Orthanc, Receiver]) -> None:
