@@ -113,6 +113,10 @@ class Channel:
         status, self._status = self._status, None
         return status
 
+    def is_draining(self) -> bool:
+        """True when the peer still takes what was written, since the last call."""
+        return self._transport.is_draining()
+
     def wait_status_for(self, seconds: float) -> int | None:
         """As `wait_status`, from now on."""
         return self.wait_status(time.monotonic() + seconds)

@@ -10,6 +10,8 @@ from proxy.wire import command, pdu
 from proxy.wire.channel import Channel
 from proxy.wire.ending import Ending
 
+_USER_ABORT = pdu.abort(pdu.AbortSource.USER)
+
 
 class ChannelReceiver:
     """Sends one instance after the other; `originator` names the requestor of a C-MOVE and its message ID."""
@@ -53,15 +55,21 @@ class ChannelReceiver:
         )
         self._channel.expect(command.Field.C_STORE_RSP, self._message_id)
         self._channel.write_instance(context_id, request, outgoing.data)
+        self._channel.is_draining()  # from here on
         self._deadline = time.monotonic() + self._response_timeout
 
     def finish(self, timeout: float | None = None) -> int | None:
         """The status of the response, or None after `timeout` seconds. Raises ReceiverLost."""
-        until = self._deadline if timeout is None else min(self._deadline, time.monotonic() + timeout)
-        status = self._channel.wait_status(until)
-        if status is None and time.monotonic() >= self._deadline:
-            raise self._channel.end(Ending("timeout", "no C-STORE response in time", pdu.abort(pdu.AbortSource.USER)))
-        return status
+        until = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self._channel.wait_status(self._deadline if until is None else min(self._deadline, until))
+            now = time.monotonic()
+            if status is None and now >= self._deadline:
+                if not self._channel.is_draining():
+                    raise self._channel.end(Ending("timeout", "no C-STORE response in time", _USER_ABORT))
+                self._deadline = now + self._response_timeout  # over a slow line much is still on its way
+            if status is not None or (until is not None and now >= until):
+                return status
 
     def close(self) -> None:
         """Release the association where it is one of our own making."""

@@ -5,10 +5,13 @@ algorithm is off, and before each wait TCP_QUICKACK is armed again: a peer that 
 back the rest of its message until what we have is acknowledged, and Linux would take 40 ms for that.
 """
 
+import array
 import contextlib
+import fcntl
 import select
 import socket
 import ssl
+import termios
 import time
 from collections.abc import Sequence
 
@@ -36,8 +39,9 @@ class Transport:
         self._send_timeout = send_timeout
         self._readable = select.poll()
         self._readable.register(connected, select.POLLIN)
-        self._unacknowledged = False
+        self._ack_due = False
         self._more_expected = False
+        self._queued = 0
         self.view = memoryview(bytearray(max(_SMALL_BUFFER, len(received))))
         self.view[: len(received)] = received
         self.start, self.end = 0, len(received)
@@ -67,7 +71,7 @@ class Transport:
         if not count:
             raise Ending("lost", "connection closed by the peer")
         self._more_expected = count == len(room)  # then a wait before the next read would be in vain
-        self._unacknowledged = True
+        self._ack_due = True
         self.end += count
         return True
 
@@ -78,9 +82,8 @@ class Transport:
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of at most 1024 buffers. Raises Ending when the peer is gone or stops reading."""
-        self._unacknowledged = False  # what we write carries the acknowledgement
+        self._ack_due = False  # what we write carries the acknowledgement
         left = list(buffers)
-        until = 0.0
         while left:
             try:
                 sent = self._write(left)
@@ -88,12 +91,14 @@ class Transport:
                 sent = 0
             except OSError as error:
                 raise Ending("lost", f"connection lost: {error.strerror or error}") from error
-            now = time.monotonic()
-            if sent or not until:
-                until = now + self._send_timeout
             left = _without(left, sent)
-            if left and not self._wait_writable(until - now):
-                raise Ending("timeout", "the peer does not read what it is sent")
+            if left:
+                self._await_space()
+
+    def is_draining(self) -> bool:
+        """True when the peer has taken something of what the kernel still holds for it since the last call."""
+        before, self._queued = self._queued, self._unacknowledged_by_peer()
+        return self._queued < before
 
     def interrupt(self) -> None:
         """Make reads end at once, from any thread: the association then looks at what it was told."""
@@ -125,11 +130,25 @@ class Transport:
     def _write(self, buffers: list[Buffer]) -> int:
         return self._socket.sendmsg(buffers)
 
+    def _await_space(self) -> None:
+        """Wait until something more can be written. The kernel says so late: a slow peer may take less at a time."""
+        self._queued = self._unacknowledged_by_peer()
+        while not self._wait_writable(self._send_timeout):
+            if not self.is_draining():
+                raise Ending("timeout", "the peer does not read what it is sent")
+
+    def _unacknowledged_by_peer(self) -> int:
+        """Bytes that the kernel holds for the peer."""
+        count = array.array("i", [0])
+        with contextlib.suppress(OSError, ValueError):
+            fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, count)
+        return count[0]
+
     def _wait_readable(self, until: float | None) -> bool:
         if until is None:
             return bool(self._readable.poll(0))
-        if self._unacknowledged and _QUICKACK is not None:
-            self._unacknowledged = False
+        if self._ack_due and _QUICKACK is not None:
+            self._ack_due = False
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         return bool(self._readable.poll(max(0.0, until - time.monotonic()) * 1000))
@@ -182,7 +201,7 @@ class TlsTransport(Transport):
             else:
                 if not count:
                     raise Ending("lost", "connection closed by the peer")
-                self._unacknowledged = True
+                self._ack_due = True
                 self.end += count
                 return True
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pynetdicom import pdu as reference
 
 from proxy.wire import pdu
-from tests.unit.wire.conftest import flat
+from tests.unit.wire.serving import flat
 
 
 def _decoded(kind: type, data: bytes) -> object:
@@ -22,8 +22,8 @@ def test_small_pdus_are_what_pynetdicom_reads() -> None:
     assert (rejected.result, rejected.source, rejected.reason_diagnostic) == (2, 3, 1)
     aborted = _decoded(reference.A_ABORT_RQ, pdu.abort(pdu.AbortSource.PROVIDER, pdu.AbortReason.UNEXPECTED_PDU))
     assert (aborted.source, aborted.reason_diagnostic) == (2, 2)
-    assert pdu.RELEASE_REQUEST == reference.A_RELEASE_RQ().encode()
-    assert pdu.RELEASE_RESPONSE == reference.A_RELEASE_RP().encode()
+    assert reference.A_RELEASE_RQ().encode() == pdu.RELEASE_REQUEST
+    assert reference.A_RELEASE_RP().encode() == pdu.RELEASE_RESPONSE
 
 
 @pytest.mark.parametrize(
