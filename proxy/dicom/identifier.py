@@ -73,16 +73,14 @@ class RetrieveKeys:
 def find_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings, default: Charset) -> FindKeys:
     """The keys of a C-FIND identifier; `default` is the repertoire of one that names none.
 
+    Where the level is missing, which plain `findscu` makes easy, the lowest unique key that is there tells it.
     Raises UnreadableIdentifier or InvalidIdentifier.
     """
     dataset, charset = _decoded(data, transfer_syntax, limits, default)
     spelled = _text_of(dataset.get_item(QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
-    level = level_of(spelled)
-    if level is None:
-        words = "is missing" if not spelled else "is unknown"
-        raise InvalidIdentifier(f"Query/Retrieve Level {words}", (QUERY_RETRIEVE_LEVEL,))
+    level = _level(spelled, [level for level in LEVELS if UNIQUE_KEYS[level] in dataset])
     keys = tuple(_keys(dataset, charset, limits))
-    return FindKeys(level, spelled, keys, charset)
+    return FindKeys(level, spelled or level, keys, charset)
 
 
 def retrieve_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings) -> RetrieveKeys:
@@ -95,7 +93,8 @@ def retrieve_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings) -> 
     given = {tag: _values(dataset.get_item(tag), "UI" if tag != UNIQUE_KEYS["PATIENT"] else "LO", charset) for tag in
              UNIQUE_KEYS.values() if tag in dataset}  # fmt: skip
     accession = _values(dataset.get_item(_ACCESSION_NUMBER), "SH", charset) if _ACCESSION_NUMBER in dataset else ()
-    level = _retrieve_level(dataset, given, charset)
+    spelled = _text_of(dataset.get_item(QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
+    level = _level(spelled, [level for level in LEVELS if given.get(UNIQUE_KEYS[level])])
     own = UNIQUE_KEYS[level]
     values: dict[int, tuple[str, ...]] = {}
     for upper in LEVELS[: LEVELS.index(level) + 1]:
@@ -109,17 +108,16 @@ def retrieve_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings) -> 
     return RetrieveKeys(level, MappingProxyType(values))
 
 
-def _retrieve_level(dataset: Dataset, given: Mapping[int, Sequence[str]], charset: Charset) -> Level:
-    spelled = _text_of(dataset.get_item(QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
+def _level(spelled: str, named: Sequence[Level]) -> Level:
+    """The level as spelled; the lowest of those `named` by a unique key where the identifier spells none."""
     level = level_of(spelled)
     if level is not None:
         return level
     if spelled:
         raise InvalidIdentifier("Query/Retrieve Level is unknown", (QUERY_RETRIEVE_LEVEL,))
-    for lowest in reversed(LEVELS):
-        if given.get(UNIQUE_KEYS[lowest]):
-            return lowest
-    raise InvalidIdentifier("neither a level nor a unique key", (QUERY_RETRIEVE_LEVEL,))
+    if not named:
+        raise InvalidIdentifier("Query/Retrieve Level is missing", (QUERY_RETRIEVE_LEVEL,))
+    return named[-1]
 
 
 def _exact(tag: int, values: tuple[str, ...], limits: LimitsSettings) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def test_orthanc_as_client_echoes_queries_and_retrieves(
     )["ID"]
     answers = client.get(f"/queries/{query}/answers?expand&simplify")
     assert [answer["StudyInstanceUID"] for answer in answers] == [CT.study_instance_uid]
-    client.post(f"/queries/{query}/retrieve", client_aet)
+    client.post(f"/queries/{query}/retrieve", {"TargetAet": client_aet, "Synchronous": True})
     assert_same_instances(list(_datasets(client)), stored_files(orthanc, StudyInstanceUID=CT.study_instance_uid))
 
 
