@@ -21,6 +21,9 @@ HEALTHCHECK_AET = "HEALTHCHECK"
 """Associations of this calling AE title are logged at DEBUG only: a container's health check opens one a minute."""
 
 _FIRST = ("timestamp", "level", "event", "logger", "exception")
+_SAID_BY_THE_SENTENCE = (
+    "calling_aet", "service", "qr_level", "destination", "status", "comment", "duration_ms", "matches", "n_ok",
+)  # fmt: skip
 _SILENT = ("pynetdicom", "pydicom", "py.warnings")
 _QUIET = ("httpx", "httpcore", "urllib3", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "multipart")
 
@@ -84,7 +87,8 @@ def _as_text(_logger: object, _method: str, line: structlog.typing.EventDict) ->
     """`TIME level message  key=value ...`; a line break inside a value cannot forge a line."""
     message = str(line.get("event", ""))
     message = message if message.isprintable() else repr(message)[1:-1]
-    rest = " ".join(f"{key}={_plain(value)}" for key, value in line.items() if key not in _FIRST and value != "")
+    told = _FIRST + _SAID_BY_THE_SENTENCE if "service" in line else _FIRST
+    rest = " ".join(f"{key}={_plain(value)}" for key, value in line.items() if key not in told and value != "")
     text = f"{line.get('timestamp', '')} {line.get('level', ''):<7} {message}"
     if rest:
         text += f"  {rest}"

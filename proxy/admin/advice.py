@@ -24,6 +24,9 @@ _REJECTION = {
     (3, 1): "Shutting down: the requestor may try again later.",
     (3, 2): "Too many at once: raise [limits] associations, or find out who holds them open.",
 }
+_NO_ASSOCIATION = (
+    "No DICOM peer, a port scan, or a load balancer that tests the DICOM port: let it ask /readyz on the admin port."
+)
 _STATE = {
     "timeout": "The requestor fell silent: a firewall that forgets connections, or [limits] idle_timeout too short.",
     "lost": "The connection broke: the requestor was stopped, or the network failed.",
@@ -41,5 +44,8 @@ def for_deed(deed: Deed) -> str:
 def for_story(story: Story) -> str:
     """About a refused or broken association."""
     if story.state == "refused":
-        return _REJECTION.get((story.source, story.reason), "") if story.result else ""
+        if not story.result:
+            return _NO_ASSOCIATION
+        # where the reason names its own remedy, one is enough
+        return "" if ";" in story.why else _REJECTION.get((story.source, story.reason), "")
     return _STATE.get(story.state, "")

@@ -116,7 +116,8 @@ class Pages:
             case "echo":
                 echo = self.facts.echo(name)
                 answer = "answers" if echo.ok else "does not answer"
-                return Done(echo.ok, (f"{name} {answer}: {echo.words}, {present.duration(echo.seconds)}",))
+                took = f", {present.duration(echo.seconds)}" if echo.ok else ""
+                return Done(echo.ok, (f"{name} {answer}: {echo.words}{took}",))
             case "retry":
                 return _or(controls.retry_dead_letter(name), "Put back into the queue.")
             case "drop":

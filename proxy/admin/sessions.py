@@ -58,7 +58,7 @@ class Sessions:
         self._attempts.check(address)
         user = self._settings().users.get(name)
         with self._one_at_a_time:
-            right = verify_password(password, user.password_hash if user else NOBODY)
+            right = verify_password(password, user.password_hash.get_secret_value() if user else NOBODY)
         if user is None or not right:
             self._attempts.failed(address)
             return None

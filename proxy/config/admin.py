@@ -10,7 +10,7 @@ from proxy.config.table import Port, Table
 class User(Table):
     """[admin.users.NAME]: somebody who may log in to the status page."""
 
-    password_hash: str = Field(description="As printed by `orthanc-proxy hash-password` (scrypt)")
+    password_hash: SecretStr = Field(description="As printed by `orthanc-proxy hash-password` (scrypt)")
     role: Literal["viewer", "operator", "admin"] = Field(
         "operator", description="viewer reads; operator changes; admin sees patient data"
     )

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from proxy.config import Settings
-from proxy.events import Event, Trouble
+from proxy.events import AssociationEnded, AssociationOpened, Event, Trouble
 from proxy.supervisor.sockets import Listening
 
 _CALM = 10.0  # seconds after which a worker counts as healthy again
@@ -35,6 +35,7 @@ class Worker:
     ready: bool = False
     restarts: int = 0
     start_again_at: float | None = None
+    associations: dict[str, AssociationOpened] = field(default_factory=dict)
 
     @property
     def alive(self) -> bool:
@@ -106,10 +107,35 @@ class Crew:
                     worker.ready = True
                 elif kind == "events":
                     for event in payload:
+                        self._note(worker, event)
                         self.on_event(event)
         except (EOFError, OSError):
             return False
         return True
+
+    def _note(self, worker: Worker, event: Event) -> None:
+        """Remember who is connected to which worker: nobody else can tell when it dies."""
+        if isinstance(event, AssociationOpened):
+            worker.associations[event.association_id] = event
+        elif isinstance(event, AssociationEnded):
+            worker.associations.pop(event.association_id, None)
+
+    def _end_associations(self, worker: Worker) -> None:
+        for opened in worker.associations.values():
+            self.on_event(
+                AssociationEnded(
+                    association_id=opened.association_id,
+                    label=opened.label,
+                    calling_aet=opened.calling_aet,
+                    called_aet=opened.called_aet,
+                    pipeline=opened.pipeline,
+                    how="lost",
+                    why=f"worker {worker.number} died",
+                    duration=time.time() - opened.at,
+                    operations=0,
+                )
+            )
+        worker.associations.clear()
 
     def _bury(self, worker: Worker) -> None:
         worker.pipe.close()
@@ -119,6 +145,7 @@ class Crew:
             worker.process.kill()
             status = worker.process.wait()
         self.on_death(worker.process.pid)
+        self._end_associations(worker)
         lived = time.monotonic() - worker.started
         pause = 0.0 if lived > _CALM else min(_LONGEST_PAUSE, 0.25 * 2 ** min(worker.restarts, 10))
         worker.start_again_at = time.monotonic() + pause

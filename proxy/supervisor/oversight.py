@@ -63,6 +63,8 @@ class Oversight:
             try:
                 settings, words = merged(self.settings, self.load())
                 targets = targets_of(settings, self.clients)
+                if self.admin is not None:
+                    self.admin.use(settings.admin)
             except ConfigError as error:
                 for complaint in error.complaints:
                     self.journal.emit(Trouble(where="reload", what=f"not reloaded: {complaint}", severity="error"))

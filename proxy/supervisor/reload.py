@@ -6,7 +6,10 @@ from proxy.config import Settings
 
 # What every worker and the supervisor take over as they are; all else is opened or built once at start.
 _LIVE = ("pipelines", "destinations", "limits")
-_LIVE_KEYS = {"proxy": ("log_level",)}
+_LIVE_KEYS = {
+    "proxy": ("log_level",),
+    "admin": ("users", "tokens", "hosts", "read_from_anywhere", "metrics_from_anywhere"),
+}
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:

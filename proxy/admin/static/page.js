@@ -57,7 +57,7 @@
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
     const top = (u, low, high) => (plot.range ? plot.range : [0, Math.max(high * 1.1, plot.id === "plot-load" ? 4 : 1)]);
     const axes = [
-      { ...axis, space: 70, size: 24, values: (u, times) => times.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
+      { ...axis, space: 70, size: 24, values: (u, times) => times.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: times.at(-1) - times[0] < 120 ? "2-digit" : undefined, hourCycle: "h23" })) },
       { ...axis, size: 58, values: (u, values) => values.map(plot.values) },
     ];
     const scales = { x: { time: true }, y: { range: top } };

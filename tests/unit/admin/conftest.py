@@ -28,8 +28,8 @@ class Site:
     def __init__(self):
         self.settings = AdminSettings(
             users={
-                "anna": User(password_hash=HASH),
-                "viktor": User(password_hash=HASH, role="viewer"),
+                "anna": User(password_hash=SecretStr(HASH)),
+                "viktor": User(password_hash=SecretStr(HASH), role="viewer"),
             },
             tokens={"robot": SecretStr(TOKEN), "empty": SecretStr("")},
         )

@@ -36,7 +36,20 @@ def test_rejections_come_with_what_can_be_done(source, reason, word):
     assert word in advice.for_story(story)
 
 
-def test_a_connection_turned_away_and_a_normal_end_need_no_advice():
-    assert advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="refused")) == ""
+def test_a_refusal_that_names_its_remedy_gets_no_second_one():
+    why = "no pipeline has that AE title; add one"
+    assert (
+        advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="refused", why=why, result=1, source=1, reason=7))
+        == ""
+    )
+
+
+def test_a_connection_turned_away_may_be_a_health_check_of_a_load_balancer():
+    assert "/readyz" in advice.for_story(
+        Story("", "?->?", "", "", "", 0.0, state="refused", why="no request; it was EOF")
+    )
+
+
+def test_a_normal_end_needs_no_advice():
     assert advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="released")) == ""
     assert "firewall" in advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="timeout"))

@@ -20,7 +20,7 @@ def clock():
 
 @pytest.fixture
 def sessions(clock):
-    settings = AdminSettings(users={"anna": User(password_hash=HASH)}, tokens={"robot": SecretStr("tök")})
+    settings = AdminSettings(users={"anna": User(password_hash=SecretStr(HASH))}, tokens={"robot": SecretStr("tök")})
     return Sessions(lambda: settings, clock)
 
 
@@ -45,12 +45,12 @@ def test_forged_cookies_are_nobody(sessions, cookie):
 
 def test_cookies_of_another_process_are_nobody(sessions, clock):
     cookie = sessions.log_in("anna", "secret", "192.0.2.1")
-    other = Sessions(lambda: AdminSettings(users={"anna": User(password_hash=HASH)}), clock)
+    other = Sessions(lambda: AdminSettings(users={"anna": User(password_hash=SecretStr(HASH))}), clock)
     assert other.by_cookie(cookie) is None
 
 
 def test_a_user_who_was_removed_is_out_at_once(clock):
-    settings = [AdminSettings(users={"anna": User(password_hash=HASH)})]
+    settings = [AdminSettings(users={"anna": User(password_hash=SecretStr(HASH))})]
     sessions = Sessions(lambda: settings[0], clock)
     cookie = sessions.log_in("anna", "secret", "192.0.2.1")
     settings[0] = AdminSettings()
