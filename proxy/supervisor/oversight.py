@@ -22,11 +22,13 @@ from proxy.metrics import MetricsSubscriber
 from proxy.orthanc.client import OrthancClient
 from proxy.scp.occupancy import Occupancy
 from proxy.spool.spool import Spool
+from proxy.supervisor.commitment import reporter, requestors
 from proxy.supervisor.controls import SupervisorControls
 from proxy.supervisor.crew import Crew
 from proxy.supervisor.probe import Probe
 from proxy.supervisor.reload import merged
 from proxy.supervisor.sockets import Listening, open_listening
+from proxy.workers.commitment import CommitmentReporter
 from proxy.workers.forwarder import Forwarder
 from proxy.workers.targets import targets_of
 
@@ -44,6 +46,7 @@ class Oversight:
     crew: Crew
     clients: dict[str, OrthancClient]
     forwarder: Forwarder
+    reporter: CommitmentReporter
     probe: Probe
     cache: CacheFiles
     journal: Journal
@@ -72,6 +75,7 @@ class Oversight:
             self.settings = settings
             log.set_level(settings.proxy.log_level)
             self.forwarder.replace(settings.pipelines, targets)
+            self.reporter.resolve = requestors(settings, self.clients).resolve
             self.crew.tell("settings", settings)
             self.crew.tell("level", settings.proxy.log_level)
             words = words or ("the configuration was read again and is in force",)
@@ -133,6 +137,7 @@ def _assembled(
         ),
         clients=clients,
         forwarder=Forwarder(spool, settings.spool, settings.pipelines, targets_of(settings, clients), journal),
+        reporter=reporter(settings, clients, spool, journal),
         probe=Probe(clients, {name: backend.url for name, backend in settings.backends.items()}, journal),
         cache=CacheFiles(settings.storage.path / "cache"),
         journal=journal,
@@ -161,3 +166,6 @@ def _start(oversight: Oversight, stack: contextlib.ExitStack) -> None:
         raise ConfigError([f"storage.path: another orthanc-proxy runs on {where}"]) from error
     stack.callback(oversight.forwarder.join, 5.0)
     stack.callback(oversight.forwarder.stop)
+    oversight.reporter.start()
+    stack.callback(oversight.reporter.join, 2.0)
+    stack.callback(oversight.reporter.stop)

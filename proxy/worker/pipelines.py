@@ -12,12 +12,14 @@ from proxy.dicom.messages import Receiver
 from proxy.dicom.negotiation import Supported
 from proxy.journal import Journal
 from proxy.orthanc.client import OrthancClient
+from proxy.orthanc.holdings import holdings
 from proxy.orthanc.listing import locate
 from proxy.orthanc.modalities import Modality
 from proxy.orthanc.search import search
 from proxy.scp.application import ServedPipeline
 from proxy.scp.association import Answer, Services
 from proxy.scp.stock.receiver import open_receiver as open_stock_receiver
+from proxy.services.commitment import CommitmentService
 from proxy.services.delegate import Delegation
 from proxy.services.destinations import Destinations, MoveDestination, own_modality
 from proxy.services.echo import answer_echo
@@ -28,6 +30,7 @@ from proxy.services.retrieve import Retrieval
 from proxy.services.store import StoreService
 from proxy.services.transcoding import Transcoding
 from proxy.spool.spool import Spool
+from proxy.spool.transactions import Transactions
 from proxy.tls import destination_context
 from proxy.wire import open_receiver as open_fast_receiver
 from proxy.workers.targets import targets_of
@@ -40,6 +43,7 @@ class Doors:
     clients: Mapping[str, OrthancClient]
     caches: Mapping[str, InstanceCache]
     spool: Spool
+    transactions: Transactions
 
     @classmethod
     def open(cls, settings: Settings, journal: Journal) -> "Doors":
@@ -50,7 +54,7 @@ class Doors:
             name: InstanceCache(folder, settings.cache, journal, client.download) for name, client in clients.items()
         }
         next(iter(caches.values())).start()  # they share one folder
-        return cls(clients, caches, Spool(settings.storage.path, settings.spool))
+        return cls(clients, caches, Spool(settings.storage.path, settings.spool), Transactions(settings.storage.path))
 
     def close(self) -> None:
         """Let go of everything."""
@@ -88,6 +92,14 @@ class Workshop:
             open_receiver=_Opener(settings, contexts),
             delegation=Delegation(client, settings.listener.heartbeat_interval),
             own_modality=partial(own_modality, client, client.backend.self_modality),
+        ).answer
+        answers["commitment"] = CommitmentService(
+            name,
+            pipeline,
+            settings.limits,
+            self.doors.transactions,
+            self.doors.spool.waiting_uids,
+            partial(holdings, client),
         ).answer
         store = StoreService(
             name, pipeline, self.doors.spool, settings.limits, self.journal, targets_of(settings, self.doors.clients)
