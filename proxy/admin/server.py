@@ -26,6 +26,8 @@ from proxy.admin.guard import Guard, check_exposure
 from proxy.admin.pages import Pages, environment
 from proxy.admin.sessions import Sessions
 from proxy.config.admin import AdminSettings
+from proxy.config.ports import why_not_opened
+from proxy.errors import ConfigError
 from proxy.metrics import MetricsSubscriber
 
 TICK = 2.0
@@ -63,7 +65,7 @@ class AdminServer:
         self._settings = settings
 
     def start(self) -> None:
-        """Bind, serve, and return once it answers."""
+        """Bind, serve, and return once it answers. Raises ConfigError."""
         check_exposure(self._settings)
         listener = _bind(self._settings.bind_address, self._settings.bind_port)
         self.address = listener.getsockname()[:2]
@@ -138,9 +140,9 @@ def _bind(address: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        raise ConfigError([f"admin.bind_port: {why_not_opened(error, address, port)}"]) from error
     return listener
 
 

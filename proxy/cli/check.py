@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy.cli.options import Config, Overrides, configuration, refuse
+from proxy.cli.preflight import preflight
 from proxy.config import Backend, Destination, Settings
 from proxy.config.file import Configuration
-from proxy.config.folders import unwritable
 from proxy.echo import Address, EchoFailed, echo
 from proxy.errors import ConfigError, ProxyError
-from proxy.tls import destination_context, listener_context
+from proxy.tls import destination_context
 
 _TIMEOUT = 5.0  # seconds for each destination
 
@@ -38,9 +38,10 @@ def check(
 ) -> None:
     """Validate the configuration. Exit status: 0 well, 1 somebody cannot be reached, 2 not usable."""
     loaded = configuration(config, overrides)
-    complaints = [*unwritable(loaded.settings), *_tls_complaints(loaded.settings)]
-    if complaints:
-        refuse(ConfigError(complaints))
+    try:
+        preflight(loaded.settings)
+    except ConfigError as error:
+        refuse(error)
     typer.echo(f"configuration is valid: {_files(loaded)}")
     for pipeline in loaded.settings.pipelines.values():
         typer.echo(f"  {pipeline.aet}: {', '.join(pipeline.services)} by [backends.{pipeline.backend}]")
@@ -98,19 +99,6 @@ def _report(findings: Iterator[Finding]) -> bool:
         all_well = all_well and finding.well
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     return all_well
-
-
-def _tls_complaints(settings: Settings) -> Iterator[str]:
-    """What is wrong with certificates, as far as files can tell."""
-    try:
-        listener_context(settings.listener.tls)
-    except ConfigError as error:
-        yield from error.complaints
-    for name, destination in settings.destinations.items():
-        try:
-            destination_context(name, destination)
-        except ConfigError as error:
-            yield from error.complaints
 
 
 def _files(loaded: Configuration) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.options import Config, Overrides, assignments, configuration, refuse
+from proxy.cli.preflight import preflight
 from proxy.config.file import load
-from proxy.config.folders import unwritable
 from proxy.errors import ConfigError
 
 
@@ -24,8 +24,7 @@ def serve(
 
     loaded = configuration(config, overrides)
     try:
-        if complaints := list(unwritable(loaded.settings)):
-            raise ConfigError(complaints)
+        preflight(loaded.settings)
         given = assignments(overrides or [])
         status = run(
             lambda: load(config, os.environ, given),

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from types import MappingProxyType
+from typing import Protocol
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from proxy.config import LimitsSettings
 from proxy.dicom.charset import Charset, charset_of
 from proxy.dicom.elements import EXPLICIT_BIG, IMPLICIT_LITTLE
 from proxy.dicom.level import LEVELS, QUERY_RETRIEVE_LEVEL, UNIQUE_KEYS, Level, level_of
@@ -30,6 +30,16 @@ WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", 
 """VRs in whose values * and ? are wildcards (PS3.4 C.2.2.2.4)."""
 _ASK_VRS = WILDCARD_VRS | {"UI", "DA", "TM", "DT", "AS", "IS", "DS"}
 _ACCESSION_NUMBER = 0x00080050
+
+
+class Bounds(Protocol):
+    """What of the settings bounds an identifier."""
+
+    identifier: int
+    """bytes"""
+    nesting: int
+    """levels of sequences"""
+    uids_per_list: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class RetrieveKeys:
         return hash((self.level, tuple(sorted(self.values.items()))))
 
 
-def find_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings, default: Charset) -> FindKeys:
+def find_keys(data: bytes, transfer_syntax: str, limits: Bounds, default: Charset) -> FindKeys:
     """The keys of a C-FIND identifier; `default` is the repertoire of one that names none.
 
     Where the level is missing, which plain `findscu` makes easy, the lowest unique key that is there tells it.
@@ -83,7 +93,7 @@ def find_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings, default
     return FindKeys(level, spelled or level, keys, charset)
 
 
-def retrieve_keys(data: bytes, transfer_syntax: str, limits: LimitsSettings) -> RetrieveKeys:
+def retrieve_keys(data: bytes, transfer_syntax: str, limits: Bounds) -> RetrieveKeys:
     """The keys of a C-GET or C-MOVE identifier. Raises UnreadableIdentifier or InvalidIdentifier.
 
     Where the level is missing the most specific unique key tells it, as Orthanc does for C-MOVE. At STUDY level an
@@ -120,7 +130,7 @@ def _level(spelled: str, named: Sequence[Level]) -> Level:
     return named[-1]
 
 
-def _exact(tag: int, values: tuple[str, ...], limits: LimitsSettings) -> tuple[str, ...]:
+def _exact(tag: int, values: tuple[str, ...], limits: Bounds) -> tuple[str, ...]:
     """The values of a unique key, which must be exact ones. Raises InvalidIdentifier."""
     _bounded(tag, values, limits)
     if any("*" in value or "?" in value for value in values):
@@ -131,7 +141,7 @@ def _exact(tag: int, values: tuple[str, ...], limits: LimitsSettings) -> tuple[s
     return values
 
 
-def _decoded(data: bytes, transfer_syntax: str, limits: LimitsSettings, default: Charset) -> tuple[Dataset, Charset]:
+def _decoded(data: bytes, transfer_syntax: str, limits: Bounds, default: Charset) -> tuple[Dataset, Charset]:
     if len(data) > limits.identifier:
         raise UnreadableIdentifier("the identifier is too long")
     check(data, transfer_syntax, max_depth=limits.nesting)
@@ -150,7 +160,7 @@ def _decoded(data: bytes, transfer_syntax: str, limits: LimitsSettings, default:
         raise UnreadableIdentifier("the identifier cannot be decoded") from error
 
 
-def _keys(dataset: Dataset, charset: Charset, limits: LimitsSettings) -> Iterable[Key]:
+def _keys(dataset: Dataset, charset: Charset, limits: Bounds) -> Iterable[Key]:
     """All keys but those that steer the query. Raises InvalidIdentifier."""
     for tag in sorted(int(tag) for tag in dataset.keys()):  # noqa: SIM118 - iterating a Dataset would decode it
         if tag in _CONTROL or tag >> 16 < 0x0008 or tag & 0xFFFF == 0:
@@ -164,7 +174,7 @@ def _keys(dataset: Dataset, charset: Charset, limits: LimitsSettings) -> Iterabl
         yield Key(tag, vr, _checked(tag, vr, values, limits))
 
 
-def _nested(dataset: Dataset, tag: int, charset: Charset, limits: LimitsSettings) -> tuple[Key, ...]:
+def _nested(dataset: Dataset, tag: int, charset: Charset, limits: Bounds) -> tuple[Key, ...]:
     """The keys inside a sequence: those of its one item (PS3.4 C.2.2.2.6)."""
     try:
         items = list(dataset[tag].value or ())
@@ -175,7 +185,7 @@ def _nested(dataset: Dataset, tag: int, charset: Charset, limits: LimitsSettings
     return tuple(_keys(items[0], charset, limits)) if items else ()
 
 
-def _checked(tag: int, vr: str, values: tuple[str, ...], limits: LimitsSettings) -> tuple[str, ...]:
+def _checked(tag: int, vr: str, values: tuple[str, ...], limits: Bounds) -> tuple[str, ...]:
     """`values` without what only means "any value". Raises InvalidIdentifier."""
     if not any(values) or (len(values) == 1 and set(values[0]) == {"*"}):
         return ()
@@ -185,7 +195,7 @@ def _checked(tag: int, vr: str, values: tuple[str, ...], limits: LimitsSettings)
     return values
 
 
-def _bounded(tag: int, values: Sequence[str], limits: LimitsSettings) -> None:
+def _bounded(tag: int, values: Sequence[str], limits: Bounds) -> None:
     if len(values) > limits.uids_per_list:
         raise InvalidIdentifier(f"a list of more than {limits.uids_per_list} values", (tag,))
 

@@ -1,10 +1,10 @@
 """The listening sockets: opened once, inherited by every worker process."""
 
-import errno
 import socket
 from dataclasses import dataclass
 
 from proxy.config import Listener
+from proxy.config.ports import why_not_opened
 from proxy.errors import ConfigError
 
 _BACKLOG = 512  # a modality that sends one association per image makes bursts
@@ -57,16 +57,5 @@ def _bind(key: str, address: str, port: int) -> socket.socket:
         listening.setblocking(False)
     except OSError as error:
         listening.close()
-        raise ConfigError([f"listener.{key}: {_why(error, address, port)}"]) from error
+        raise ConfigError([f"listener.{key}: {why_not_opened(error, address, port)}"]) from error
     return listening
-
-
-def _why(error: OSError, address: str, port: int) -> str:
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"port {port} on {address} is in use by another program (find it with: ss -ltnp 'sport = :{port}')"
-        case errno.EACCES | errno.EPERM:
-            return f"no permission to open port {port}; ports below 1024 need root or CAP_NET_BIND_SERVICE"
-        case errno.EADDRNOTAVAIL:
-            return f"{address} is not an address of this machine"
-    return f"cannot listen on {address}:{port}: {error.strerror or error}"

@@ -184,7 +184,7 @@ class AcceptedAssociation:
         def notify(event_type_id: int, information: Identifier) -> int:
             command, context = message.command, message.context
             report = commands.event_report_request(1, command.sop_class_uid, command.sop_instance_uid, event_type_id)
-            self._channel.expect(Field.N_EVENT_REPORT_RSP, 1)
+            self._channel.expect(Field.N_EVENT_REPORT_RSP, 1, command.sop_instance_uid)
             data = information.encode(context.transfer_syntax)
             self._channel.write(self._channel.message(context.context_id, report, data))
             status = self._channel.wait_status_for(self._limits.response_timeout)

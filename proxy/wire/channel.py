@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from proxy.config import LimitsSettings
 from proxy.dicom.messages import Sink
+from proxy.dicom.status import Status
 from proxy.wire import pdu
 from proxy.wire.command import RESPONSE, Command, Field, InvalidCommand, parse_command
 from proxy.wire.ending import Ending
@@ -77,6 +78,7 @@ class Channel:
         self._behind: Message | None = None  # its data set stays unread
         self._cancelled: set[int] = set()
         self._expected: tuple[Field, int] | None = None
+        self._expected_instance = ""
         self._status: int | None = None
         self._held: list[Buffer] = []
 
@@ -268,15 +270,17 @@ class Channel:
         self._incoming = None
         self._collected = bytearray()
         if message.command.field & RESPONSE:
-            self._status = message.command.status
+            about = message.command.sop_instance_uid  # optional, but a wrong one is no success
+            meant = about in ("", self._expected_instance)
+            self._status = message.command.status if meant else int(Status.CLASS_INSTANCE_CONFLICT)
         else:
             self._waiting = message
 
     # ------------------------------------------------------------------ out
 
-    def expect(self, field: Field, message_id: int) -> None:
+    def expect(self, field: Field, message_id: int, sop_instance_uid: str) -> None:
         """Let the response to a request of ours in; any other would end the association."""
-        self._expected, self._status = (field, message_id), None
+        self._expected, self._expected_instance, self._status = (field, message_id), sop_instance_uid, None
 
     def hold(self, buffers: list[Buffer]) -> None:
         """Keep a small message back until the next write, which it then precedes."""

@@ -53,7 +53,7 @@ class ChannelReceiver:
         request = command.store_request(
             self._message_id, outgoing.sop_class_uid, outgoing.sop_instance_uid, self._originator
         )
-        self._channel.expect(command.Field.C_STORE_RSP, self._message_id)
+        self._channel.expect(command.Field.C_STORE_RSP, self._message_id, outgoing.sop_instance_uid)
         self._channel.write_instance(context_id, request, outgoing.data)
         self._channel.is_draining()  # from here on
         self._deadline = time.monotonic() + self._response_timeout

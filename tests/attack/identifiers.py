@@ -36,7 +36,7 @@ _UNREADABLE: Mapping[str, bytes] = {
 
 _SENSELESS: Mapping[str, bytes] = {
     "that is empty": b"",
-    "without a level": element(0x00100020, "X"),
+    "without a level or a key that tells it": element(0x00100010, "X"),
     "of an unknown level": element(0x00080052, "ROOM") + element(_STUDY, b""),
     "of a level of 4000 characters": element(0x00080052, "STUDY" * 800),
 }

@@ -57,8 +57,9 @@ class Victim:
         self.peers.clear()
 
     def received_files(self) -> set[Path]:
-        """What lies in the spool, finished or not."""
-        return {path for path in self.spool.rglob("*") if path.is_file()} if self.spool else set()
+        """What lies in the spool, finished or not; but for dead letters, where what may kill Orthanc is kept."""
+        files = self.spool.rglob("*") if self.spool else ()
+        return {path for path in files if path.is_file() and ".dead" not in path.parts}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,14 @@ def instance(
 
     An encapsulated `transfer_syntax` wraps `pixels` as its only fragment, whatever they are.
     """
-    dataset = FileDataset("", Dataset(), preamble=b"\0" * 128)
+    syntax = UID(transfer_syntax)
+    dataset = FileDataset(
+        "",
+        Dataset(),
+        preamble=b"\0" * 128,
+        is_implicit_VR=syntax.is_implicit_VR,
+        is_little_endian=syntax.is_little_endian,
+    )
     made_up: dict[str, object] = {
         "SpecificCharacterSet": "ISO_IR 192",
         "SOPClassUID": sop_class_uid,

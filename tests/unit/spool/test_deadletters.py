@@ -37,7 +37,7 @@ def test_what_one_target_refuses_still_waits_for_the_others(tmp_path: Path) -> N
     letters = DeadLetters(spool)
     letters.bury(NAME, spool.envelope(NAME), "one", "no", 1, last=False)
     (letter,) = letters.list()
-    assert [name for name in spool.names()] == [NAME]
+    assert list(spool.names()) == [NAME]
     # Retried while it still waits for another target, it becomes an arrival of its own
     assert letters.retry(letter.id) == NAME._replace(number=2)
     assert spool.envelope(NAME).id != spool.envelope(NAME._replace(number=2)).id

@@ -1,0 +1,126 @@
+"""C-MOVE by Orthanc, as its modalities' store and move: originator, progress, cancel, failure."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from proxy.demo.orthanc import Orthanc
+from tests.support.destinations import Arrival, Recorder
+from tests.support.instances import series
+from tests.support.ports import free_port
+from tests.support.proxy_process import Proxy
+from tests.support.rest import upload
+from tests.support.scu import STUDY_MOVE, associated, keys
+
+_COUNT = 30
+
+
+@pytest.fixture
+def study(fresh_orthanc: Orthanc) -> str:
+    """A study of thirty images in `fresh_orthanc`, which knows itself as a modality."""
+    images = list(series(_COUNT))
+    upload(fresh_orthanc, *images)
+    fresh_orthanc.put("/modalities/itself", [fresh_orthanc.aet, "127.0.0.1", fresh_orthanc.dicom_port])
+    return str(images[0].StudyInstanceUID)
+
+
+def pipeline(strategy: str) -> dict[str, object]:
+    return {"pipelines": {"under_test": {"move_strategy": strategy}}, "listener": {"heartbeat_interval": 0.3}}
+
+
+def test_orthanc_store_names_the_requestor_as_move_originator(
+    fresh_orthanc: Orthanc, study: str, start_proxy: Callable[..., Proxy], start_recorder: Callable[..., Recorder]
+) -> None:
+    receiver = start_recorder("WS1")
+    fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", receiver.port])
+    proxy = start_proxy(fresh_orthanc, pipeline("orthanc-store"))
+    with associated(proxy.dicom_port, proxy.aet, calling_aet="ORIGIN") as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID=study), "ws1", message_id=55)[-1]
+    assert (final.status, final.counts()) == (0x0000, (None, _COUNT, 0, 0))
+    told = {(a.calling_aet, a.move_originator_aet, a.move_originator_message_id) for a in receiver.arrivals}
+    assert told == {(fresh_orthanc.aet, "ORIGIN", 55)}
+    assert len(receiver.arrivals) == _COUNT
+
+
+@pytest.mark.parametrize("strategy", ["orthanc-store", "orthanc-move"])
+def test_while_orthanc_sends_slowly_pendings_tell_how_far_it_is(
+    fresh_orthanc: Orthanc,
+    study: str,
+    start_proxy: Callable[..., Proxy],
+    start_recorder: Callable[..., Recorder],
+    strategy: str,
+) -> None:
+    def slow(arrival: Arrival) -> int:
+        time.sleep(0.05)
+        return 0
+
+    receiver = start_recorder("WS1", answer=slow)
+    fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", receiver.port])
+    proxy = start_proxy(fresh_orthanc, pipeline(strategy))
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        *pending, final = scu.move(keys("STUDY", StudyInstanceUID=study), "WS1")
+    assert (final.status, final.counts()) == (0x0000, (None, _COUNT, 0, 0))
+    assert len(pending) >= 3
+    completed = [answer.counts()[1] for answer in pending]
+    assert completed == sorted(completed)  # type: ignore[type-var]
+    assert all(remaining + done == _COUNT for remaining, done, *_ in (a.counts() for a in pending))  # type: ignore[operator]
+
+
+def test_cancel_ends_orthancs_job(
+    fresh_orthanc: Orthanc, study: str, start_proxy: Callable[..., Proxy], start_recorder: Callable[..., Recorder]
+) -> None:
+    def slow(arrival: Arrival) -> int:
+        time.sleep(0.1)
+        if len(receiver.arrivals) == 5:
+            threading.Thread(
+                target=scu.association.send_c_cancel, args=(9,), kwargs={"query_model": STUDY_MOVE}
+            ).start()
+        return 0
+
+    receiver = start_recorder("WS1", answer=slow)
+    fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", receiver.port])
+    proxy = start_proxy(fresh_orthanc, pipeline("orthanc-store"))
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID=study), "WS1", message_id=9)[-1]
+    assert final.status == 0xFE00
+    jobs = [fresh_orthanc.get(f"/jobs/{job}") for job in fresh_orthanc.get("/jobs")]
+    assert [job["ErrorCode"] for job in jobs if job["Type"] == "DicomModalityStore"] == [37]
+    assert len(receiver.arrivals) < _COUNT
+
+
+@pytest.mark.parametrize("strategy", ["orthanc-store", "orthanc-move"])
+def test_a_destination_that_orthanc_cannot_reach_is_a702(
+    fresh_orthanc: Orthanc, study: str, start_proxy: Callable[..., Proxy], strategy: str
+) -> None:
+    fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", free_port()])
+    proxy = start_proxy(fresh_orthanc, pipeline(strategy))
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID=study), "WS1")[-1]
+        assert (final.status, final.counts()) == (0xA702, (None, 0, _COUNT, 0))
+        assert final.comment
+        assert scu.echo() == 0x0000
+
+
+@pytest.mark.parametrize("strategy", ["orthanc-store", "orthanc-move"])
+def test_a_destination_that_orthanc_does_not_know_is_a801(
+    one_fresh_orthanc: Orthanc, start_proxy: Callable[..., Proxy], strategy: str
+) -> None:
+    ours = {"destinations": {"D": {"aet": "WS1", "host": "127.0.0.1", "port": 104}}}
+    proxy = start_proxy(one_fresh_orthanc, pipeline(strategy), ours)
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID="1.2"), "WS1")[-1]
+        assert (final.status, final.comment) == (0xA801, "Orthanc has no modality 'WS1'")
+
+
+def test_orthanc_move_without_an_entry_for_itself_says_so(
+    one_fresh_orthanc: Orthanc, start_proxy: Callable[..., Proxy]
+) -> None:
+    images = list(series(1))
+    upload(one_fresh_orthanc, *images)
+    one_fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", 104])
+    proxy = start_proxy(one_fresh_orthanc, pipeline("orthanc-move"))
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID=images[0].StudyInstanceUID), "WS1")[-1]
+        assert (final.status, final.comment) == (0xC010, "Orthanc has no modality entry for itself")
