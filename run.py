@@ -19,7 +19,7 @@ VENV = Path(os.environ.get("PROXY_VENV", ROOT / ".venv")).absolute()
 PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
 POLICY = Path("/usr/sbin/policy-rc.d")
-TOOLS = {"Orthanc": "orthanc", "echoscu": "dcmtk"}  # program -> Debian's package
+TOOLS = {"Orthanc": "orthanc", "dcmdump": "dcmtk"}  # program -> Debian's package
 
 TARGETS = {  # programs of the environment with their arguments
     "setup": [],

@@ -13,6 +13,7 @@ import psutil
 from benchmarks.studies import Study
 from benchmarks.systems import System
 from benchmarks.works import get_command
+from proxy.demo.programs import dcmtk_program
 from tests.support.dcmtk import environment
 from tests.support.raw import Peer
 
@@ -88,7 +89,7 @@ def retrieve(system: System, study: Study, work: str, tell: Callable[[str], None
 def store(system: System, study: Study, work: str, tell: Callable[[str], None]) -> Footprint:
     """A C-STORE of `study`, watched."""
     tell(work)
-    command = ["storescu", "+sd", "-aec", system.aet, "127.0.0.1", str(system.port), str(study.folder)]
+    command = [dcmtk_program("storescu"), "+sd", "-aec", system.aet, "127.0.0.1", str(system.port), str(study.folder)]
     return _watched(
         system,
         work,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.studies import Study, load
 from proxy.demo.orthanc import Orthanc, find_orthanc
+from proxy.demo.programs import find_program
 from tests.support.dcmtk import environment
 from tests.support.destinations import StoreScp, dcmqrscp, storescp
 from tests.support.proxy_process import Proxy, settings
@@ -139,5 +140,5 @@ def versions() -> dict[str, str]:
         "kernel": platform.release(),
         "cores": str(os.cpu_count()),
         "Orthanc": first_line(find_orthanc() or "Orthanc", "--version"),
-        "DCMTK": first_line("getscu", "--version"),
+        "DCMTK": first_line(find_program("getscu") or "getscu", "--version"),
     }

@@ -1,7 +1,6 @@
 """The works that are timed: C-GET, C-MOVE and C-STORE of whole studies, interleaved over all systems."""
 
 import contextlib
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ from benchmarks.systems import (
     Bench,
     System,
 )
+from proxy.demo.programs import dcmtk_program
 from tests.support.dcmtk import environment, responses
 from tests.support.destinations import StoreScp
 
@@ -30,20 +30,13 @@ Progress = Callable[[str], None]
 def get_command(port: int, aet: str, study: Study, pdu: int) -> list[str]:
     """An unmodified getscu that throws away what it receives."""
     keys = ["-k", "0008,0052=STUDY", "-k", f"0020,000D={study.uid}"]
-    return [_tool("getscu"), "-S", "--ignore", "-pdu", str(pdu), "-aec", aet, *keys, "127.0.0.1", str(port)]
+    return [dcmtk_program("getscu"), "-S", "--ignore", "-pdu", str(pdu), "-aec", aet, *keys, "127.0.0.1", str(port)]
 
 
 def move_command(port: int, aet: str, destination: str, study: Study) -> list[str]:
     """An unmodified movescu."""
     keys = ["-k", "0008,0052=STUDY", "-k", f"0020,000D={study.uid}"]
-    return [_tool("movescu"), "-S", "-aec", aet, "-aem", destination, *keys, "127.0.0.1", str(port)]
-
-
-def _tool(name: str) -> str:
-    program = shutil.which(name)
-    if program is None:
-        raise RunFailed(f"{name} is not installed (apt-get install dcmtk)")
-    return program
+    return [dcmtk_program("movescu"), "-S", "-aec", aet, "-aem", destination, *keys, "127.0.0.1", str(port)]
 
 
 def get(bench: Bench, study: Study, pdu: int, runs: int, slow_runs: int, tell: Progress) -> list[Series]:
@@ -225,7 +218,7 @@ def store(
 
 def store_command(system: System, folder: Path) -> list[str]:
     """An unmodified storescu that sends all files of a folder on one association."""
-    return [_tool("storescu"), "+sd", "-aec", system.aet, "127.0.0.1", str(system.port), str(folder)]
+    return [dcmtk_program("storescu"), "+sd", "-aec", system.aet, "127.0.0.1", str(system.port), str(folder)]
 
 
 def _quarters(folder: Path, study: Study) -> list[Path]:

@@ -1,7 +1,6 @@
 """The demo's self-check: each DIMSE service once, compared with what Orthanc's REST API says."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pynetdicom.sop_class import (
 
 from proxy.demo.orthanc import Orthanc
 from proxy.demo.pixels import digest
+from proxy.demo.programs import dcmtk_program
 from proxy.demo.receiver import Receiver
 from proxy.demo.samples import SyntheticSeries
 from proxy.echo import Address, EchoFailed, echo
@@ -102,10 +102,12 @@ class SelfCheck:
     def _get(self, what: str, stored: Mapping[str, str]) -> Row:
         """By DCMTK's getscu, a client that is none of ours."""
         expected = f"{len(stored)} instances"
-        if shutil.which("getscu") is None:
-            return Row(what, expected, "getscu is missing (apt-get install dcmtk)", False)
+        try:
+            program = dcmtk_program("getscu")
+        except FileNotFoundError as missing:
+            return Row(what, expected, str(missing), False)
         with tempfile.TemporaryDirectory(prefix="orthanc-proxy-get-") as folder:
-            command = [*getscu(self.target, self.series), "-aet", CALLING_AET, "+B", "-od", folder]
+            command = [program, *getscu(self.target, self.series), "-aet", CALLING_AET, "+B", "-od", folder]
             began = time.monotonic()
             done = subprocess.run(
                 command, capture_output=True, env={**os.environ, "TCP_NODELAY": "1"}, timeout=600, check=False
@@ -148,7 +150,7 @@ def _transfer(what: str, stored: Mapping[str, str], count: int, same: bool, size
 def getscu(target: Address, series: SyntheticSeries) -> list[str]:
     """The command that fetches the study of `series`."""
     keys = ["-k", "0008,0052=STUDY", "-k", f"0020,000D={series.study_instance_uid}"]
-    return ["getscu", "-S", "-aec", target.aet, *keys, target.host, str(target.port)]
+    return ["-S", "-aec", target.aet, *keys, target.host, str(target.port)]
 
 
 def _associate(target: Address, model: str) -> Association:

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -13,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from proxy.demo.programs import find_program
 
 Modality = tuple[str, str, int]
 """AE title, host, port: an entry of DicomModalities."""
@@ -29,8 +30,8 @@ class OrthancFailed(RuntimeError):
 
 
 def find_orthanc() -> str | None:
-    """The path of an installed Orthanc, or None. Debian puts it in /usr/sbin, which users' PATH lacks."""
-    return shutil.which("Orthanc", path=os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"]))
+    """The path of an installed Orthanc, or None."""
+    return find_program("Orthanc")
 
 
 def dying_with_us() -> list[str]:

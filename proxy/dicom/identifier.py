@@ -35,11 +35,17 @@ _ACCESSION_NUMBER = 0x00080050
 class Bounds(Protocol):
     """What of the settings bounds an identifier."""
 
-    identifier: int
-    """bytes"""
-    nesting: int
-    """levels of sequences"""
-    uids_per_list: int
+    @property
+    def identifier(self) -> int:
+        """Bytes."""
+
+    @property
+    def nesting(self) -> int:
+        """Levels of sequences."""
+
+    @property
+    def uids_per_list(self) -> int:
+        """UIDs, or other values, that one key may list."""
 
 
 @dataclass(frozen=True, slots=True)

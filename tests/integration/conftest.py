@@ -7,13 +7,13 @@ release alone: for tests that would say nothing new on another.
 
 import contextlib
 import itertools
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from proxy.demo.orthanc import Orthanc
+from proxy.demo.programs import find_program
 from tests.conftest import integration_is_required
 from tests.support import orthanc_releases
 from tests.support.dcmtk import Dcmtk
@@ -59,7 +59,7 @@ def _release(name: str) -> Release:
 
 @pytest.fixture(scope="session", autouse=True)
 def _dcmtk_is_installed() -> None:
-    if shutil.which("echoscu") is None:
+    if find_program("echoscu") is None:
         _skip("DCMTK is not installed (apt-get install dcmtk)")
 
 

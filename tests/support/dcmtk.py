@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
+
+from proxy.demo.programs import dcmtk_program
 
 _MESSAGE = re.compile(r"=+ INCOMING DIMSE MESSAGE =+\n(.*?)=+ END DIMSE MESSAGE", re.DOTALL)
 _LINE = re.compile(r"^D: ([^:]+?) *: (.*)$", re.MULTILINE)
@@ -96,11 +97,9 @@ class Dcmtk:
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
 
     def _run(self, tool: str, *arguments: str, files: Sequence[Path] = ()) -> Outcome:
-        program = shutil.which(tool)
-        assert program is not None, f"{tool} is not installed (apt-get install dcmtk)"
         addresses = ["-aet", self.calling_aet, "-aec", self.called_aet]
         done = subprocess.run(
-            [program, *addresses, *self.options, *arguments, "127.0.0.1", str(self.port), *map(str, files)],
+            [dcmtk_program(tool), *addresses, *self.options, *arguments, "127.0.0.1", str(self.port), *map(str, files)],
             capture_output=True,
             env=environment(nodelay=self.nodelay),
             timeout=self.timeout,

@@ -14,6 +14,7 @@ from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
+from proxy.demo.programs import dcmtk_program
 from tests.support.child import Child
 from tests.support.dcmtk import environment
 from tests.support.ports import free_port, wait_for_port
@@ -43,7 +44,7 @@ def storescp(
     port = port or free_port()
     child = Child(
         f"storescp-{aet}",
-        ["storescp", "-v", "+xa", "-pm", "--fork", "-aet", aet, "-od", received, *options, str(port)],
+        [dcmtk_program("storescp"), "-v", "+xa", "-pm", "--fork", "-aet", aet, "-od", received, *options, str(port)],
         folder,
         environment=environment(nodelay=nodelay),
     )
@@ -174,7 +175,7 @@ def dcmqrscp(
     )
     child = Child(
         f"dcmqrscp-{aet}",
-        ["dcmqrscp", "-v", "-c", configuration, str(port)],
+        [dcmtk_program("dcmqrscp"), "-v", "-c", configuration, str(port)],
         folder,
         environment=environment(nodelay=nodelay),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.demo.orthanc import Orthanc
+from proxy.demo.programs import find_program
 from tests.support.dcmtk import environment
 
 _CACHE = Path(__file__).parents[2] / ".cache" / "orthanc-1.12"
@@ -35,7 +36,7 @@ class Release:
 
 def installed() -> Release:
     """The Orthanc that is installed here (1.10.1 on Debian 12). Raises NotToBeHad."""
-    program = shutil.which("Orthanc") or shutil.which("Orthanc", path="/usr/sbin")
+    program = find_program("Orthanc")
     if program is None:
         raise NotToBeHad("Orthanc is not installed (apt-get install orthanc)")
     return Release("installed", (program,))

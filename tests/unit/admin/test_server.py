@@ -67,7 +67,7 @@ def test_it_refuses_to_start_where_others_could_come_in_without_a_password():
 def test_a_port_that_is_taken_is_an_error_at_the_start(serve):
     taken = serve().address[1]
     settings = AdminSettings(bind_port=taken)
-    with pytest.raises(OSError):
+    with pytest.raises(ConfigError, match=f"admin.bind_port: port {taken} on 127.0.0.1 is in use"):
         AdminServer(settings, Board(0.0), MetricsSubscriber(), FakeControls()).start()
 
 
