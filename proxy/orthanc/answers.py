@@ -3,6 +3,7 @@
 Orthanc describes errors in JSON, with or without a Content-Type depending on its version, or not at all.
 """
 
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -52,6 +53,14 @@ def value_of(body: bytes, kind: type[T]) -> T:
     if not isinstance(value, kind):
         raise OrthancRefused("what answers at Orthanc's address is no Orthanc (wrong JSON)")
     return value
+
+
+def time_of(text: str) -> datetime:
+    """A time as Orthanc writes them, "20260105T101500". Raises OrthancRefused for anything else."""
+    try:
+        return datetime.strptime(text.strip(), "%Y%m%dT%H%M%S")  # UTC by agreement
+    except ValueError as error:
+        raise OrthancRefused("what answers at Orthanc's address is no Orthanc (no time)") from error
 
 
 def described(body: bytes) -> tuple[int, str]:

@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from proxy.dicom.messages import Located
 from proxy.errors import ConfigError, OrthancRefused, OrthancUnavailable
 from proxy.events import OrthancCalled
 from proxy.journal import Journal
-from proxy.orthanc.answers import checked, gone_if_missing, json_of, value_of
+from proxy.orthanc.answers import checked, gone_if_missing, json_of, time_of, value_of
 from proxy.orthanc.bulk import Buffer, Bulk, words_for
 from proxy.orthanc.jobs import Job, job_of
 from proxy.orthanc.memory import Memory
@@ -120,6 +121,12 @@ class OrthancClient:
         checked(response.status_code, response.content)
         return str(response.text.strip())
 
+    def now(self) -> datetime:
+        """Orthanc's clock (UTC), which stamps what it stores; in whole seconds."""
+        response = self._call("GET", "/tools/now", self._api.get_tools_now)
+        checked(response.status_code, response.content)
+        return time_of(response.text)
+
     # ---- searching
 
     def find(self, body: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -138,6 +145,11 @@ class OrthancClient:
         """GET /{level}/{id}, `level` as "studies". Raises OrthancRefused with status 404 where it is not there."""
         path = f"/{level}/{_safe(resource_id)}"
         return self._json("GET", f"/{level}/{{id}}", lambda: self._api.get(path), dict)
+
+    def statistics(self, level: str, resource_id: str) -> dict[str, Any]:
+        """GET /{level}/{id}/statistics."""
+        path = f"/{level}/{_safe(resource_id)}/statistics"
+        return self._json("GET", f"/{level}/{{id}}/statistics", lambda: self._api.get(path), dict)
 
     def instance_tags(self, instance_id: str) -> dict[str, Any]:
         """GET /instances/{id}/tags?short: "gggg,eeee" -> value or list of items. Raises InstanceGone."""

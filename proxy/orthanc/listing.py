@@ -5,10 +5,11 @@ that file and no other, so nothing stale can be served (invariant 1). Orthanc's 
 and punctuation; here every value is compared with what the resource really has.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from proxy.dicom.identifier import RetrieveKeys
+from proxy.dicom.level import Level
 from proxy.dicom.match import name_of
 from proxy.dicom.messages import Located
 from proxy.orthanc.client import OrthancClient
@@ -16,19 +17,44 @@ from proxy.orthanc.query import ORTHANC_LEVEL, locate_query
 
 _SOP_INSTANCE, _INSTANCE_NUMBER = name_of(0x00080018), name_of(0x00200013)
 _DICOM = 1  # the content type of the attachment that is the DICOM file
+PARENT: dict[Level, str] = {"PATIENT": "ParentPatient", "STUDY": "ParentStudy", "SERIES": "ParentSeries"}
+"""Orthanc's words for "below this resource" in tools/find, from 1.12.5 on."""
+_CONTENT = ["MainDicomTags", "Metadata", "Attachments", "Parent"]
+
+Below = Callable[[OrthancClient, Level, str], list[Located]]
+"""All instances below one resource, as `list_below` gives them."""
 
 
 def locate(client: OrthancClient, keys: RetrieveKeys) -> list[Located]:
     """All instances that fit `keys`, series by series in the order of their numbers. Raises OrthancError."""
-    resources = _resources(client, keys)
-    if not resources:
-        return []
+    return locate_by(list_below, client, keys)
+
+
+def locate_by(below: Below, client: OrthancClient, keys: RetrieveKeys) -> list[Located]:
+    """The same, with another way to list what lies below a resource."""
+    if keys.level == "IMAGE":
+        return _instances(client, keys)
+    return [located for resource in _resources(client, keys) for located in below(client, keys.level, resource)]
+
+
+def list_below(client: OrthancClient, level: Level, resource: str) -> list[Located]:
+    """The instances of a patient, study or series, told in one call. Raises OrthancError."""
     if client.capabilities.mode == "extended":
-        found = _extended(client, keys, resources)
-    else:
-        body = {"Resources": resources, "Level": "Instance", "Metadata": True, "Short": True}
-        found = client.bulk_content(body)
-    return [_located(item) for item in sorted(found, key=_order)]
+        body = {"Level": "Instance", "Query": {}, PARENT[level]: resource, "Short": True}
+        return _ordered(client.find({**body, "ResponseContent": _CONTENT}))
+    return _content(client, [resource])
+
+
+def _instances(client: OrthancClient, keys: RetrieveKeys) -> list[Located]:
+    if client.capabilities.mode == "extended":
+        body = {"Level": "Instance", "Query": locate_query(keys), "CaseSensitive": True, "Short": True}
+        return _ordered(client.find({**body, "ResponseContent": _CONTENT}))
+    resources = _resources(client, keys)
+    return _content(client, resources) if resources else []
+
+
+def _content(client: OrthancClient, resources: Sequence[str]) -> list[Located]:
+    return _ordered(client.bulk_content({"Resources": resources, "Level": "Instance", "Metadata": True, "Short": True}))
 
 
 def _resources(client: OrthancClient, keys: RetrieveKeys) -> list[str]:
@@ -42,23 +68,13 @@ def _resources(client: OrthancClient, keys: RetrieveKeys) -> list[str]:
     return [str(resource) for resource in client.find_ids(body)]
 
 
-def _extended(client: OrthancClient, keys: RetrieveKeys, resources: Sequence[str]) -> list[dict[str, Any]]:
-    """The instances below the resources, in one call for each."""
-    content = ["MainDicomTags", "Metadata", "Attachments", "Parent"]
-    if keys.level == "IMAGE":
-        body = {"Level": "Instance", "Query": locate_query(keys), "CaseSensitive": True, "Short": True}
-        return client.find({**body, "ResponseContent": content})
-    parent = {"PATIENT": "ParentPatient", "STUDY": "ParentStudy", "SERIES": "ParentSeries"}[keys.level]
-    found: list[dict[str, Any]] = []
-    for resource in resources:
-        body = {"Level": "Instance", "Query": {}, parent: resource, "Short": True}
-        found += client.find({**body, "ResponseContent": content})
-    return found
+def _ordered(found: Iterable[dict[str, Any]]) -> list[Located]:
+    return [_located(item) for item in sorted(found, key=_order)]
 
 
 def _located(item: dict[str, Any]) -> Located:
     metadata = item.get("Metadata") or {}
-    attachment = _dicom_attachment(item.get("Attachments") or ())
+    attachment = dicom_attachment(item)
     return Located(
         instance_id=str(item["ID"]),
         file_uuid=str(attachment.get("Uuid") or item.get("FileUuid") or ""),
@@ -71,8 +87,9 @@ def _located(item: dict[str, Any]) -> Located:
     )
 
 
-def _dicom_attachment(attachments: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return next((one for one in attachments if one.get("ContentType") == _DICOM), {})
+def dicom_attachment(item: dict[str, Any]) -> dict[str, Any]:
+    """What Orthanc tells of the file itself; nothing where it told no attachments."""
+    return next((one for one in item.get("Attachments") or () if one.get("ContentType") == _DICOM), {})
 
 
 def _order(item: dict[str, Any]) -> tuple[str, int, str]:

@@ -13,8 +13,8 @@ from proxy.dicom.negotiation import Supported
 from proxy.journal import Journal
 from proxy.orthanc.client import OrthancClient
 from proxy.orthanc.holdings import holdings
-from proxy.orthanc.listing import locate
 from proxy.orthanc.modalities import Modality
+from proxy.orthanc.revisits import Revisits
 from proxy.orthanc.search import search
 from proxy.scp.application import ServedPipeline
 from proxy.scp.association import Answer, Services
@@ -42,6 +42,7 @@ class Doors:
 
     clients: Mapping[str, OrthancClient]
     caches: Mapping[str, InstanceCache]
+    revisits: Mapping[str, Revisits]
     spool: Spool
     transactions: Transactions
 
@@ -54,7 +55,13 @@ class Doors:
             name: InstanceCache(folder, settings.cache, journal, client.download) for name, client in clients.items()
         }
         next(iter(caches.values())).start()  # they share one folder
-        return cls(clients, caches, Spool(settings.storage.path, settings.spool), Transactions(settings.storage.path))
+        return cls(
+            clients,
+            caches,
+            {name: Revisits(client) for name, client in clients.items()},
+            Spool(settings.storage.path, settings.spool),
+            Transactions(settings.storage.path),
+        )
 
     def close(self) -> None:
         """Let go of everything."""
@@ -79,14 +86,15 @@ class Workshop:
         self, name: str, pipeline: Pipeline, settings: Settings, contexts: Mapping[str, ssl.SSLContext | None]
     ) -> ServedPipeline:
         client = self.doors.clients[pipeline.backend]
+        revisits = self.doors.revisits[pipeline.backend]
         answers: dict[str, Answer] = {"echo": answer_echo}
         answers["find"] = FindService(partial(search, client), client.default_encoding, settings.limits).answer
         retrieval = self._retrieval(pipeline, settings)
-        answers["get"] = GetService(settings.limits, partial(locate, client), retrieval).answer
+        answers["get"] = GetService(settings.limits, revisits.locate, retrieval).answer
         answers["move"] = MoveService(
             pipeline=pipeline,
             limits=settings.limits,
-            locate=partial(locate, client),
+            locate=revisits.locate,
             retrieval=retrieval,
             destinations=Destinations(settings.destinations, client.modalities),
             open_receiver=_Opener(settings, contexts),
