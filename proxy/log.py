@@ -25,7 +25,7 @@ _SAID_BY_THE_SENTENCE = (
     "calling_aet", "service", "qr_level", "destination", "status", "comment", "duration_ms", "matches", "n_ok",
 )  # fmt: skip
 _SILENT = ("pynetdicom", "pydicom", "py.warnings")
-_QUIET = ("httpx", "httpcore", "urllib3", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "multipart")
+_QUIET = ("httpx", "httpcore", "uvicorn", "uvicorn.error", "uvicorn.access", "asyncio", "multipart")
 
 
 def configure(settings: LoggingSettings, level: LogLevel, stream: Any = None) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from proxy.cache.behind import WriteBehind
 from proxy.cache.files import CacheFiles, Usage
 from proxy.cache.footer import Footer, read_footer
 from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance
@@ -26,6 +27,7 @@ from proxy.errors import OrthancUnavailable
 from proxy.events import CacheChanged
 from proxy.journal import Journal
 
+_SMALL = 1 << 20  # bytes; files up to here are written after they were handed out
 _TOUCH_EVERY = 60.0  # seconds between two notes that a series is in use
 _TOUCHED_MOST = 10_000
 _CHECK_EVERY = 20  # the budget is checked after each 1/20th of it was written
@@ -64,6 +66,7 @@ class InstanceCache:
 
     def __init__(self, folder: Path, settings: CacheSettings, journal: Journal, download: Download) -> None:
         self._files = CacheFiles(folder)
+        self._behind = WriteBehind(self._files.part, self._written_behind)
         self._settings = settings
         self._journal = journal
         self._download = download
@@ -88,13 +91,25 @@ class InstanceCache:
             return None
         try:
             path = self._files.path(located)
-            instance = self._open(path, was_hit=True)
-        except (OSError, ValueError):
+        except ValueError:
             return None
+        try:
+            instance = self._open(path, was_hit=True)
+        except OSError:
+            return self._waiting(path)
         if instance is not None:
             self._touch(path.parent)
             self._journal.emit(CacheChanged(hits=1))
         return instance
+
+    def _waiting(self, path: Path) -> CachedInstance | None:
+        """One whose file is about to be written."""
+        waiting = self._behind.get(path)
+        if waiting is None:
+            return None
+        self._journal.emit(CacheChanged(hits=1))
+        footer, file = waiting
+        return _instance(footer, memoryview(file), None, was_hit=True)
 
     def fetch(self, located: Located) -> CachedInstance:
         """The instance, downloaded where it is not cached. Raises OrthancError."""
@@ -131,10 +146,12 @@ class InstanceCache:
         return self._lead(located)
 
     def _lead(self, located: Located) -> CachedInstance:
-        writer = self._writer(located)
+        has_room = self._has_room(located)
+        is_small = 0 < located.size <= _SMALL
+        writer = self._writer(located) if has_room and not is_small else MemoryWriter()
         try:
             self._download(located, writer.write, writer.begin)
-            instance = self._finished(located, writer)
+            footer, whole, mapped = self._finished(located, writer)
         except BaseException:
             writer.abandon()
             raise
@@ -143,25 +160,37 @@ class InstanceCache:
             self._journal.emit(CacheChanged(failures=1))
         if writer.is_cached:
             self._wrote(writer.size)
-        return instance
+        elif has_room and is_small:
+            self._behind.put(self._files.path(located), footer, memoryview(whole))  # a view that outlives the other
+        return _instance(footer, whole, mapped, was_hit=False)
 
     def _writer(self, located: Located) -> Writer:
-        """Into the cache where it has room for this instance, else into memory or a temporary file."""
+        """Into the cache, else into memory or a temporary file."""
         try:
-            if self._settings.enabled and located.file_uuid and self._has_room(located.size):
-                return FileWriter(self._files.path(located), self._files.part)
+            return FileWriter(self._files.path(located), self._files.part)
         except (OSError, ValueError):
-            pass
-        return MemoryWriter()
+            return MemoryWriter()
 
-    def _has_room(self, size: int) -> bool:
-        self._files.folder.mkdir(parents=True, exist_ok=True)
-        disk = os.statvfs(self._files.folder)
-        free = disk.f_bavail * disk.f_frsize
-        return size <= self._settings.max_bytes and free - size > self._settings.min_free_bytes
+    def _has_room(self, located: Located) -> bool:
+        """May this instance be cached?"""
+        if not self._settings.enabled or not located.file_uuid or located.size > self._settings.max_bytes:
+            return False
+        try:
+            self._files.path(located)
+            self._files.folder.mkdir(parents=True, exist_ok=True)
+            disk = os.statvfs(self._files.folder)
+        except (OSError, ValueError):
+            return False
+        return disk.f_bavail * disk.f_frsize - located.size > self._settings.min_free_bytes
 
-    def _finished(self, located: Located, writer: Writer) -> CachedInstance:
-        """Check what came against what was located, and hand it out. Raises OrthancUnavailable."""
+    def _written_behind(self, size: int) -> None:
+        self._journal.emit(CacheChanged(failures=1) if size < 0 else CacheChanged(written_bytes=size))
+        if size >= 0:
+            self._wrote(size)
+
+    @staticmethod
+    def _finished(located: Located, writer: Writer) -> tuple[Footer, memoryview, mmap.mmap | None]:
+        """Check what came against what was located. Raises OrthancUnavailable."""
         try:
             whole, mapped = writer.finish()
             footer = writer.footer(whole, located)
@@ -170,7 +199,7 @@ class InstanceCache:
         except ValueError as error:
             raise OrthancUnavailable("Orthanc sent something that is no DICOM file") from error
         writer.publish(footer)
-        return _instance(footer, whole, mapped, was_hit=False)
+        return footer, whole, mapped
 
     def _open(self, path: Path, *, was_hit: bool) -> CachedInstance | None:
         """The file if it is there and sound; a damaged one is removed."""

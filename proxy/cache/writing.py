@@ -25,6 +25,7 @@ _IN_MEMORY = 16 << 20  # bytes; longer ones go to an unlinked temporary file
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _HEAD = 4096  # bytes of a data set that hold its first elements
+_LOOK = 256  # bytes looked at in one go; mostly the first will do
 _DEPTH = 32
 
 
@@ -207,7 +208,10 @@ def _footer(whole: memoryview, length: int, located: Located) -> Footer:
     meta = read_meta(whole)
     walker = Walker(meta.transfer_syntax, _DEPTH, (_SOP_CLASS, _SOP_INSTANCE))
     with contextlib.suppress(StructureError):
-        walker.feed(whole[meta.dataset_offset : meta.dataset_offset + _HEAD])
+        for at in range(meta.dataset_offset, meta.dataset_offset + _HEAD, _LOOK):
+            walker.feed(whole[at : at + _LOOK])
+            if _SOP_INSTANCE in walker.found:
+                break
     found = {tag: value.decode("ascii", "replace").rstrip("\0 ") for tag, value in walker.found.items()}
     if found.get(_SOP_INSTANCE, located.sop_instance_uid) != located.sop_instance_uid:
         raise WrongInstance

@@ -64,9 +64,7 @@ class OrthancClient:
             verify=tls if tls is not None else True,
             follow_redirects=False,
         )
-        self._bulk = Bulk(
-            backend.url, headers, backend.connections, (backend.connect_timeout, backend.read_timeout), tls
-        )
+        self._bulk = Bulk(backend, headers)
         self._memory = Memory()
 
     def __repr__(self) -> str:

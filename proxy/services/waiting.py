@@ -44,6 +44,8 @@ def waited(
     future: Future[T], request: Request, heartbeat: float, pending: Callable[[], Response]
 ) -> Generator[Response, None, T]:
     """The result of `future`; yields a Pending at every heartbeat. Raises Cancelled, ReceiverLost or what it raised."""
+    if future.done():
+        return future.result()
     due = monotonic() + heartbeat
     while not wait((future,), timeout=min(_LOOK, heartbeat)).done:
         if request.is_cancelled():

@@ -1,0 +1,79 @@
+"""Cache files that are written after their bytes were handed out: making a small file costs more than sending it.
+
+One thread writes, in the order of arrival. What waits for it is bounded; beyond, whoever downloads writes for itself.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import xxhash
+
+from proxy.cache.footer import Footer
+
+_MOST = 32 << 20  # bytes that wait
+Waiting = tuple[Footer, memoryview]
+
+
+class WriteBehind:
+    """Writes files beside their place and renames them. `wrote` is told the length of each, or -1 for a failure."""
+
+    def __init__(self, part: Callable[[Path], Path], wrote: Callable[[int], None]) -> None:
+        self._part = part
+        self._wrote = wrote
+        self._lock = threading.Lock()
+        self._waiting: dict[Path, Waiting] = {}
+        self._bytes = 0
+        self._thread: ThreadPoolExecutor | None = None
+
+    def put(self, path: Path, footer: Footer, file: memoryview) -> None:
+        """Have `file`, a whole DICOM file, at `path` soon. Never raises."""
+        with self._lock:
+            is_late = self._bytes + len(file) > _MOST
+            if not is_late:
+                self._waiting[path] = (footer, file)
+                self._bytes += len(file)
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
+        if not is_late:
+            with contextlib.suppress(RuntimeError):  # the process is ending
+                self._thread.submit(self._next, path, footer, file)
+                return
+        self._write(path, footer, file)
+
+    def get(self, path: Path) -> Waiting | None:
+        """What waits to be written to `path`."""
+        return self._waiting.get(path)
+
+    def _next(self, path: Path, footer: Footer, file: memoryview) -> None:
+        self._write(path, footer, file)
+        with self._lock:
+            self._waiting.pop(path, None)
+            self._bytes -= len(file)
+
+    def _write(self, path: Path, footer: Footer, file: memoryview) -> None:
+        part = self._part(path)
+        try:
+            hasher = xxhash.xxh3_128(file)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_all(part, [file, footer.pack(hasher)])
+            part.rename(path)
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                part.unlink()
+            self._wrote(-1)
+        else:
+            self._wrote(len(file))
+
+
+def _write_all(path: Path, buffers: Sequence[bytes | memoryview]) -> None:
+    """Raises OSError, also where the disk takes a part only."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    try:
+        if os.writev(descriptor, buffers) != sum(map(len, buffers)):
+            raise OSError("disk full")
+    finally:
+        os.close(descriptor)
