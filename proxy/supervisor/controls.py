@@ -165,7 +165,10 @@ class SupervisorControls:
 
     def retry_dead_letter(self, letter_id: str) -> Done:
         """Put it back. Raises LookupError."""
-        self._over.forwarder.dead_letters.retry(letter_id)
+        try:
+            self._over.forwarder.dead_letters.retry(letter_id)
+        except ValueError as error:
+            return Done(False, (str(error),))
         return Done(True, ("the instance is back in the queue",))
 
     def drop_dead_letter(self, letter_id: str) -> Done:
