@@ -126,7 +126,7 @@ class LogSubscriber:
                 write(event.what, where=event.where)
             case events.CacheChanged() if event.damaged or event.failures:
                 self._log.warning("cache trouble", damaged=event.damaged, failures=event.failures)
-            case events.OrthancCalled():
+            case events.OrthancCalled() if logging.getLogger("proxy").isEnabledFor(logging.DEBUG):
                 self._log.debug(
                     f"{event.method} {event.endpoint}",
                     backend=event.backend,

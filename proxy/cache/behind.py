@@ -8,7 +8,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import xxhash
 
@@ -21,15 +20,15 @@ Waiting = tuple[Footer, memoryview]
 class WriteBehind:
     """Writes files beside their place and renames them. `wrote` is told the length of each, or -1 for a failure."""
 
-    def __init__(self, part: Callable[[Path], Path], wrote: Callable[[int], None]) -> None:
+    def __init__(self, part: Callable[[str], str], wrote: Callable[[int], None]) -> None:
         self._part = part
         self._wrote = wrote
         self._lock = threading.Lock()
-        self._waiting: dict[Path, Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._bytes = 0
         self._thread: ThreadPoolExecutor | None = None
 
-    def put(self, path: Path, footer: Footer, file: memoryview) -> None:
+    def put(self, path: str, footer: Footer, file: memoryview) -> None:
         """Have `file`, a whole DICOM file, at `path` soon. Never raises."""
         with self._lock:
             is_late = self._bytes + len(file) > _MOST
@@ -44,32 +43,32 @@ class WriteBehind:
                 return
         self._write(path, footer, file)
 
-    def get(self, path: Path) -> Waiting | None:
+    def get(self, path: str) -> Waiting | None:
         """What waits to be written to `path`."""
         return self._waiting.get(path)
 
-    def _next(self, path: Path, footer: Footer, file: memoryview) -> None:
+    def _next(self, path: str, footer: Footer, file: memoryview) -> None:
         self._write(path, footer, file)
         with self._lock:
             self._waiting.pop(path, None)
             self._bytes -= len(file)
 
-    def _write(self, path: Path, footer: Footer, file: memoryview) -> None:
+    def _write(self, path: str, footer: Footer, file: memoryview) -> None:
         part = self._part(path)
         try:
             hasher = xxhash.xxh3_128(file)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             _write_all(part, [file, footer.pack(hasher)])
-            part.rename(path)
+            os.rename(part, path)
         except (OSError, ValueError):
             with contextlib.suppress(OSError):
-                part.unlink()
+                os.unlink(part)
             self._wrote(-1)
         else:
             self._wrote(len(file))
 
 
-def _write_all(path: Path, buffers: Sequence[bytes | memoryview]) -> None:
+def _write_all(path: str, buffers: Sequence[bytes | memoryview]) -> None:
     """Raises OSError, also where the disk takes a part only."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:

@@ -18,7 +18,7 @@ from proxy.cache.eviction import CachedSeries, victims
 from proxy.dicom.messages import Located
 
 _PART = ".part"
-_NAME = re.compile(r"[0-9a-fA-F-]{1,64}")
+_NAME = re.compile(r"[0-9a-fA-F-]{1,64}/[0-9a-fA-F-]{1,64}\.[0-9a-fA-F-]{1,64}")
 _numbers = itertools.count()
 
 
@@ -37,16 +37,16 @@ class CacheFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def path(self, located: Located) -> Path:
+    def path(self, located: Located) -> str:
         """Where that very file of that instance belongs. Raises ValueError for ids that are no names."""
-        for name in (located.series_id, located.instance_id, located.file_uuid):
-            if not _NAME.fullmatch(name):
-                raise ValueError("not an id of Orthanc's")
-        return self.folder / located.series_id / f"{located.instance_id}.{located.file_uuid}"
+        name = f"{located.series_id}/{located.instance_id}.{located.file_uuid}"
+        if not _NAME.fullmatch(name):
+            raise ValueError("not an id of Orthanc's")
+        return f"{self.folder}/{name}"
 
-    def part(self, path: Path) -> Path:
+    def part(self, path: str) -> str:
         """A name to write to before `path` is whole; holds our process id, so that leftovers are known as such."""
-        return path.with_name(f"{path.name}.{os.getpid()}-{next(_numbers)}{_PART}")
+        return f"{path}.{os.getpid()}-{next(_numbers)}{_PART}"
 
     def series(self) -> Iterator[CachedSeries]:
         """Every series folder with its size and last use."""

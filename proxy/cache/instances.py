@@ -98,11 +98,11 @@ class InstanceCache:
         except OSError:
             return self._waiting(path)
         if instance is not None:
-            self._touch(path.parent)
+            self._touch(located.series_id)
             self._journal.emit(CacheChanged(hits=1))
         return instance
 
-    def _waiting(self, path: Path) -> CachedInstance | None:
+    def _waiting(self, path: str) -> CachedInstance | None:
         """One whose file is about to be written."""
         waiting = self._behind.get(path)
         if waiting is None:
@@ -201,7 +201,7 @@ class InstanceCache:
         writer.publish(footer)
         return footer, whole, mapped
 
-    def _open(self, path: Path, *, was_hit: bool) -> CachedInstance | None:
+    def _open(self, path: str, *, was_hit: bool) -> CachedInstance | None:
         """The file if it is there and sound; a damaged one is removed."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -214,21 +214,22 @@ class InstanceCache:
         except ValueError:
             whole.release()
             mapped.close()
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
             self._journal.emit(CacheChanged(damaged=1))
             return None
         return _instance(footer, whole, mapped, was_hit=was_hit)
 
-    def _touch(self, series: Path) -> None:
+    def _touch(self, series_id: str) -> None:
         """Note that a series is in use, at most once a minute."""
         now = time.monotonic()
-        if now - self._touched.get(series.name, float("-inf")) < _TOUCH_EVERY:
+        if now - self._touched.get(series_id, float("-inf")) < _TOUCH_EVERY:
             return
         if len(self._touched) > _TOUCHED_MOST:
             self._touched.clear()
-        self._touched[series.name] = now
+        self._touched[series_id] = now
         with contextlib.suppress(OSError):
-            os.utime(series)
+            os.utime(self._files.folder / series_id)
 
     def _wrote(self, size: int) -> None:
         with self._lock:

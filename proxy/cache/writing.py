@@ -9,7 +9,6 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO, Protocol
 
 import xxhash
@@ -111,11 +110,11 @@ class MemoryWriter:
 class FileWriter:
     """Writes beside `path` and renames once the file is whole; falls back to `MemoryWriter` when the disk fails."""
 
-    def __init__(self, path: Path, part: Callable[[Path], Path]) -> None:
+    def __init__(self, path: str, part: Callable[[str], str]) -> None:
         self.size = 0
         self.failed = False
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         self._part = part(path)
         self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         self._hasher = xxhash.xxh3_128()
@@ -169,7 +168,7 @@ class FileWriter:
             tail = footer.pack(self._hasher)
             if os.write(self._descriptor, tail) != len(tail):
                 raise OSError("disk full")
-            self._part.rename(self._path)
+            os.rename(self._part, self._path)
         except (OSError, ValueError):
             self.failed = True
             self._remove()
@@ -194,7 +193,7 @@ class FileWriter:
 
     def _remove(self) -> None:
         with contextlib.suppress(OSError):
-            self._part.unlink()
+            os.unlink(self._part)
         self._close()
 
     def _close(self) -> None:

@@ -82,6 +82,7 @@ class ReadAhead:
         self._position = 0
         self._bytes = 0  # of what is in the queue
         self._deep = False
+        self._verdicts: dict[tuple[str, str], NoAcceptableContext | None] = {}
         self._absent = 0  # downloads in a row that Orthanc was not there for
 
     def fill(self) -> None:
@@ -137,6 +138,12 @@ class ReadAhead:
         """Why it is no use to fetch this instance, as far as Orthanc's listing tells."""
         if not located.sop_class_uid:
             return None
+        kind = located.sop_class_uid, located.transfer_syntax
+        if kind not in self._verdicts:
+            self._verdicts[kind] = self._verdict(located)
+        return self._verdicts[kind]
+
+    def _verdict(self, located: Located) -> NoAcceptableContext | None:
         accepted = self._accepts(located.sop_class_uid)
         if not accepted:
             return NoAcceptableContext("the receiver does not accept this SOP class")

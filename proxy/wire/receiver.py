@@ -35,10 +35,11 @@ class ChannelReceiver:
             if context.as_scu:
                 by_syntax = self._context_ids.setdefault(context.abstract_syntax, {})
                 by_syntax.setdefault(context.transfer_syntax, context.context_id)
+        self._accepted = {sop_class: tuple(by_syntax) for sop_class, by_syntax in self._context_ids.items()}
 
     def accepts(self, sop_class_uid: str) -> Sequence[str]:
         """The transfer syntaxes in which the receiver takes that SOP class, in the order of its contexts."""
-        return tuple(self._context_ids.get(sop_class_uid, ()))
+        return self._accepted.get(sop_class_uid, ())
 
     def begin(self, outgoing: Outgoing) -> None:
         """Write the C-STORE request. Raises NoAcceptableContext or ReceiverLost.

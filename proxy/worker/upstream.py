@@ -5,12 +5,15 @@ association notices (invariant 5).
 """
 
 import threading
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import fields
 from multiprocessing.connection import Connection
 
-from proxy.events import Event, Trouble
+from proxy.events import CacheChanged, Event, Trouble
 
 _QUEUED = 20_000
+_COUNTS = tuple(field.name for field in fields(CacheChanged) if field.name != "at")
 _GATHER = 0.05  # seconds: one write for a burst instead of one for each
 
 
@@ -53,7 +56,7 @@ class Upstream:
                 return
 
     def _send(self) -> bool:
-        batch = [self._queue.popleft() for _ in range(len(self._queue))]
+        batch = _merged(self._queue.popleft() for _ in range(len(self._queue)))
         if self._dropped:
             batch.append(Trouble(where="worker", what=f"{self._dropped} events were dropped: the supervisor is slow"))
             self._dropped = 0
@@ -63,3 +66,16 @@ class Upstream:
         except OSError:
             return False
         return True
+
+
+def _merged(events: Iterable[Event]) -> list[Event]:
+    """The same with what the cache did added up: there is an event for every instance that is sent."""
+    others: list[Event] = []
+    counts: Counter[str] = Counter()
+    for event in events:
+        if isinstance(event, CacheChanged):
+            for name in _COUNTS:
+                counts[name] += getattr(event, name)
+        else:
+            others.append(event)
+    return [*others, CacheChanged(**counts)] if any(counts.values()) else others
