@@ -132,8 +132,9 @@ def assert_nothing_is_lost(proxy: Proxy, orthanc: Orthanc, sent: list[Sender], p
     assert {status for sender in sent for status in sender.refused} <= {0xA700}
 
 
-@pytest.mark.parametrize("mode", ["spool", "through"])
-@pytest.mark.parametrize("victim", _BLOWS)
+@pytest.mark.parametrize(
+    ("victim", "mode"), [("worker", "spool"), ("worker", "through"), ("supervisor", "spool"), ("all", "spool")]
+)
 def test_what_was_acknowledged_before_sigkill_arrives(
     victim: str, mode: str, one_fresh_orthanc: Orthanc, start_proxy: Callable[..., Proxy]
 ) -> None:
