@@ -77,5 +77,8 @@ def described(body: bytes) -> tuple[int, str]:
 
 
 def _is_final(orthanc_status: int) -> bool:
-    """Errors that Orthanc reports as HTTP 500 though asking again does not help: 6, 8, 15 and 17 name bad input."""
-    return orthanc_status in {6, 8, 15, 17}
+    """Errors that Orthanc reports as HTTP 500 though it is well itself and asking again does not help.
+
+    6, 8, 15 and 17 name bad input, 9 a DICOM node behind Orthanc that it does not reach or that fails.
+    """
+    return orthanc_status in {6, 8, 9, 15, 17}

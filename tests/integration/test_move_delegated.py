@@ -13,6 +13,7 @@ from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
 from tests.support.rest import upload
 from tests.support.scu import STUDY_MOVE, associated, keys
+from tests.support.waiting import wait_until
 
 _COUNT = 30
 
@@ -85,8 +86,10 @@ def test_cancel_ends_orthancs_job(
     with associated(proxy.dicom_port, proxy.aet) as scu:
         final = scu.move(keys("STUDY", StudyInstanceUID=study), "WS1", message_id=9)[-1]
     assert final.status == 0xFE00
-    jobs = [fresh_orthanc.get(f"/jobs/{job}") for job in fresh_orthanc.get("/jobs")]
-    assert [job["ErrorCode"] for job in jobs if job["Type"] == "DicomModalityStore"] == [37]
+    (job_id,) = fresh_orthanc.get("/jobs")
+    wait_until(lambda: fresh_orthanc.get(f"/jobs/{job_id}")["State"] != "Running")  # it finishes its current step
+    job = fresh_orthanc.get(f"/jobs/{job_id}")
+    assert (job["Type"], job["State"], job["ErrorCode"]) == ("DicomModalityStore", "Failure", 37)
     assert len(receiver.arrivals) < _COUNT
 
 

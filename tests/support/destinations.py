@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, evt
+from pynetdicom.association import Association
 from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -83,6 +84,12 @@ class Recorder:
     arrivals: list[Arrival] = field(default_factory=list)
     associations: list[list[PresentationContext]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    live: Association | None = None
+
+    def abort(self) -> None:
+        """End the latest association with an A-ABORT; may be called by `answer`."""
+        assert self.live is not None
+        self.live.abort()
 
     def datasets(self) -> list[Dataset]:
         """All that arrived, decoded."""
@@ -109,6 +116,7 @@ class Recorder:
     def on_requested(self, event: evt.Event) -> None:
         """pynetdicom's handler of an association request."""
         with self.lock:
+            self.live = event.assoc
             self.associations.append(list(event.assoc.requestor.requested_contexts))
 
 
