@@ -100,6 +100,8 @@ class _Loop:
                 self._signals.get()
                 crew.tell("drain", 0.0)
         crew.kill()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # one more would kill an interpreter that is already on its way out
         _LOGGER.info("stopped")
         return 0
 

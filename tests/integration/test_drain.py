@@ -92,10 +92,11 @@ def test_a_stuck_peer_does_not_hold_the_process_past_the_drain_timeout(
         mover.join(10)
 
 
+@pytest.mark.parametrize("wire", ["fast", "stock"])
 def test_idle_associations_and_silent_connections_do_not_delay_the_end(
-    one_orthanc: Orthanc, start_proxy: Callable[..., Proxy]
+    wire: str, one_orthanc: Orthanc, start_proxy: Callable[..., Proxy]
 ) -> None:
-    proxy = start_proxy(one_orthanc, {"proxy": {"drain_timeout": 10}})
+    proxy = start_proxy(one_orthanc, {"listener": {"wire": wire}, "proxy": {"drain_timeout": 10}})
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             stack.enter_context(socket.create_connection(("127.0.0.1", proxy.dicom_port)))
@@ -132,6 +133,18 @@ def test_readiness_drops_while_draining_and_liveness_does_not(
         assert proxy.admin("/livez").status_code == 200
     mover.join(15)
     assert proxy.child.process.wait(10) == 0
+
+
+def test_impatience_does_not_spoil_the_exit_status(one_orthanc: Orthanc, start_proxy: Callable[..., Proxy]) -> None:
+    proxy = start_proxy(one_orthanc)
+    process = proxy.child.process
+    deadline = time.monotonic() + 12
+    while process.poll() is None:
+        assert time.monotonic() < deadline, "it did not end in time"
+        proxy.child.signal(signal.SIGTERM)
+        time.sleep(0.005)
+    assert process.returncode == 0
+    assert not proxy.child.leftovers()
 
 
 def _wait_until(condition: Callable[[], bool], timeout: float = 10.0) -> None:

@@ -25,6 +25,9 @@ PRIVATE_NAMES = {
 }
 
 
+_TICK = 0.05  # seconds between looks while draining
+_LULL = 1.0  # seconds without a request after which a draining server ends an association
+_SHUTTING_DOWN = Refusal(2, 3, 1, "shutting down")  # temporary congestion
 _UNUSED = [build_context("1.2.840.10008.1.1")]  # pynetdicom wants some; the application negotiates
 
 
@@ -62,6 +65,8 @@ class StockServer:
         self._limits = limits
         self._servers: list[_AdoptingServer] = []
         self._open: dict[Association, Admission] = {}
+        self._serving: dict[Association, Serving] = {}
+        self._refusing = False
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -99,38 +104,56 @@ class StockServer:
             return len(self._open)
 
     def drain(self, timeout: float) -> None:
-        """Accept no more connections; give running associations `timeout` seconds, then abort them."""
-        for server in self._servers:
-            server.shutdown()
-        self._servers.clear()
+        """Reject new associations, let running requests finish for `timeout` seconds, then abort what is left.
+
+        An association on which nothing has happened for a moment is aborted earlier: it would only wait.
+        """
+        self._refusing = True
         until = time.monotonic() + timeout
-        while self.live and time.monotonic() < until:
-            time.sleep(0.05)
-        with self._lock:
-            left = list(self._open)
-        for association in left:
+        idle_since: dict[Association, float] = {}
+        while self.live and (now := time.monotonic()) < until:
+            for association, serving in self._associations():
+                if not serving.is_idle:
+                    idle_since.pop(association, None)
+                elif now - idle_since.setdefault(association, now) >= min(_LULL, timeout):
+                    association.abort()
+            time.sleep(_TICK)
+        for association, _ in self._associations():
             association.abort()
+        for server in self._servers:
+            silent = server.active_associations
+            server.shutdown()
+            for association in silent:  # connected, but nothing asked for; the process would wait for their threads
+                association.dul.kill_dul()
+        self._servers.clear()
 
     def stop(self) -> None:
         """Close everything now."""
         self.drain(0.0)
 
+    def _associations(self) -> list[tuple[Association, Serving]]:
+        with self._lock:
+            return [(association, self._serving[association]) for association in self._open]
+
     def _requested(self, event: evt.Event, tls: bool) -> None:
         association = event.assoc
         offer = offer_of(association, tls)
-        verdict = self._application.admit(offer)
+        verdict = _SHUTTING_DOWN if self._refusing else self._application.admit(offer)
         if isinstance(verdict, Refusal):
             association.acse.send_reject(verdict.result, verdict.source, verdict.reason)
             association.is_rejected = True
             association.kill()
             return
+        serving = Serving(association, verdict, self._listener, self._limits)
         with self._lock:
             self._open[association] = verdict
-        association._serve_request = Serving(association, verdict, self._listener, self._limits).serve
+            self._serving[association] = serving
+        association._serve_request = serving.serve
         association.acse._negotiate_as_acceptor = lambda: accept(association, offer, verdict)
 
     def _ended(self, event: evt.Event, how: Any) -> None:
         with self._lock:
             admission = self._open.pop(event.assoc, None)
+            self._serving.pop(event.assoc, None)
         if admission is not None:
             admission.association.ended(how, "")

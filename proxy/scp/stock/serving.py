@@ -106,6 +106,11 @@ class Serving:
         self._listener = listener
         self._limits = limits
 
+    @property
+    def is_idle(self) -> bool:
+        """True while no request is served."""
+        return not self._association._is_paused
+
     def serve(self, message: Any, context_id: int) -> None:
         """Answer one request. Anything that cannot be answered ends in an A-ABORT."""
         association = self._association
