@@ -120,10 +120,11 @@ def start_proxy(bench: Bench, name: str, *overrides: Mapping[str, object], behin
 
 def empty_cache(proxy: Proxy) -> None:
     """Take away all cached files; the next retrieve is cold."""
-    cache = proxy.storage / "cache"
-    if cache.exists():
-        for entry in cache.iterdir():
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    cache, trash = proxy.storage / "cache", proxy.storage / "trash"
+    shutil.rmtree(trash, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        cache.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)  # something may still be written to it
 
 
 def versions() -> dict[str, str]:

@@ -6,11 +6,12 @@ One thread writes, in the order of arrival. What waits for it is bounded; beyond
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import xxhash
 
+from proxy.cache.files import CacheFiles
 from proxy.cache.footer import Footer
 
 _MOST = 32 << 20  # bytes that wait
@@ -18,10 +19,10 @@ Waiting = tuple[Footer, memoryview]
 
 
 class WriteBehind:
-    """Writes files beside their place and renames them. `wrote` is told the length of each, or -1 for a failure."""
+    """Writes into `files`. `wrote` is told the length of each file, or -1 for a failure."""
 
-    def __init__(self, part: Callable[[str], str], wrote: Callable[[int], None]) -> None:
-        self._part = part
+    def __init__(self, files: CacheFiles, wrote: Callable[[int], None]) -> None:
+        self._files = files
         self._wrote = wrote
         self._lock = threading.Lock()
         self._waiting: dict[str, Waiting] = {}
@@ -54,25 +55,19 @@ class WriteBehind:
             self._bytes -= len(file)
 
     def _write(self, path: str, footer: Footer, file: memoryview) -> None:
-        part = self._part(path)
+        part = self._files.part()
         try:
-            hasher = xxhash.xxh3_128(file)
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            _write_all(part, [file, footer.pack(hasher)])
-            os.rename(part, path)
+            tail = footer.pack(xxhash.xxh3_128(file))
+            descriptor = self._files.create(part)
+            try:
+                if os.writev(descriptor, (file, tail)) != len(file) + len(tail):
+                    raise OSError("disk full")
+            finally:
+                os.close(descriptor)
+            self._files.publish(part, path)
         except (OSError, ValueError):
             with contextlib.suppress(OSError):
                 os.unlink(part)
             self._wrote(-1)
         else:
             self._wrote(len(file))
-
-
-def _write_all(path: str, buffers: Sequence[bytes | memoryview]) -> None:
-    """Raises OSError, also where the disk takes a part only."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
-    try:
-        if os.writev(descriptor, buffers) != sum(map(len, buffers)):
-            raise OSError("disk full")
-    finally:
-        os.close(descriptor)

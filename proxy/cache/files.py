@@ -1,7 +1,8 @@
-"""The cache on disk: `<folder>/<series>/<instance>.<file_uuid>`, written beside and renamed.
+"""The cache on disk: `<folder>/<series>/<instance>.<file_uuid>`, written elsewhere and renamed.
 
 The files are the truth; there is no index. Any number of processes may read, write and evict at the same time: a
-rename is atomic, a file that vanishes is a miss, and one that is mapped stays readable until it is unmapped.
+rename is atomic, a file that vanishes is a miss, and one that is mapped stays readable until it is unmapped. What is
+being written lies in a folder of its own: making a file locks its folder, and a look for another one would wait.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from pathlib import Path
 from proxy.cache.eviction import CachedSeries, victims
 from proxy.dicom.messages import Located
 
-_PART = ".part"
+_PARTS = ".parts"
 _NAME = re.compile(r"[0-9a-fA-F-]{1,64}/[0-9a-fA-F-]{1,64}\.[0-9a-fA-F-]{1,64}")
 _numbers = itertools.count()
 
@@ -44,15 +45,40 @@ class CacheFiles:
             raise ValueError("not an id of Orthanc's")
         return f"{self.folder}/{name}"
 
-    def part(self, path: str) -> str:
-        """A name to write to before `path` is whole; holds our process id, so that leftovers are known as such."""
-        return f"{path}.{os.getpid()}-{next(_numbers)}{_PART}"
+    def disk(self) -> os.statvfs_result:
+        """The file system that the cache is on."""
+        try:
+            return os.statvfs(self.folder)
+        except FileNotFoundError:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return os.statvfs(self.folder)
+
+    def part(self) -> str:
+        """A new name to write to until a file is whole; holds our process id, so that leftovers are known as such."""
+        return f"{self.folder}/{_PARTS}/{os.getpid()}-{next(_numbers)}"
+
+    def create(self, part: str) -> int:
+        """A new file of that name, open for reading and writing."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(part, flags, 0o640)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(part), exist_ok=True)
+            return os.open(part, flags, 0o640)
+
+    def publish(self, part: str, path: str) -> None:
+        """Give a whole file its name."""
+        try:
+            os.rename(part, path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.rename(part, path)
 
     def series(self) -> Iterator[CachedSeries]:
         """Every series folder with its size and last use."""
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as folders:
             for folder in folders:
-                if folder.is_dir(follow_symlinks=False):
+                if folder.is_dir(follow_symlinks=False) and folder.name != _PARTS:
                     with contextlib.suppress(OSError):
                         size = sum(entry.stat().st_size for entry in os.scandir(folder.path))
                         yield CachedSeries(folder.name, size, folder.stat().st_mtime)
@@ -64,7 +90,7 @@ class CacheFiles:
             series += 1
             size += one.size
             with contextlib.suppress(OSError):
-                instances += sum(1 for entry in os.scandir(self.folder / one.name) if not entry.name.endswith(_PART))
+                instances += sum(1 for _ in os.scandir(self.folder / one.name))
         return Usage(instances, series, size)
 
     def evict(self, budget: int) -> list[CachedSeries]:
@@ -88,8 +114,8 @@ class CacheFiles:
 
     def sweep(self) -> None:
         """Remove half-written files of processes that are gone."""
-        for part in self.folder.glob(f"*/*{_PART}"):
-            pid = part.name.removesuffix(_PART).rpartition(".")[2].partition("-")[0]
+        for part in self.folder.glob(f"{_PARTS}/*"):
+            pid = part.name.partition("-")[0]
             if not pid.isdecimal() or not Path(f"/proc/{pid}").exists():
                 with contextlib.suppress(OSError):
                     part.unlink()

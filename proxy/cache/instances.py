@@ -19,7 +19,7 @@ from typing import Protocol
 
 from proxy.cache.behind import WriteBehind
 from proxy.cache.files import CacheFiles, Usage
-from proxy.cache.footer import Footer, read_footer
+from proxy.cache.footer import FOOTER_MOST, Footer, read_footer
 from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
@@ -28,6 +28,7 @@ from proxy.events import CacheChanged
 from proxy.journal import Journal
 
 _SMALL = 1 << 20  # bytes; files up to here are written after they were handed out
+_TO_MAP = 128 << 10  # bytes from which mapping a file costs less than copying it
 _TOUCH_EVERY = 60.0  # seconds between two notes that a series is in use
 _TOUCHED_MOST = 10_000
 _CHECK_EVERY = 20  # the budget is checked after each 1/20th of it was written
@@ -36,8 +37,17 @@ _CHECK_EVERY = 20  # the budget is checked after each 1/20th of it was written
 class Download(Protocol):
     """Downloads the file of an instance. Raises OrthancError."""
 
-    def __call__(self, located: Located, write: Callable[[memoryview], None], begin: Callable[[int], None]) -> None:
-        """`begin` is told the length at the start of each attempt and drops what came before; `write` gets pieces."""
+    def __call__(
+        self,
+        located: Located,
+        write: Callable[[memoryview], None],
+        begin: Callable[[int], None],
+        patience: float = 0.0,
+    ) -> None:
+        """`begin` is told the length at the start of each attempt and drops what came before; `write` gets pieces.
+
+        With `patience` there is one attempt, which must be over after so many seconds.
+        """
 
 
 @dataclass(slots=True)
@@ -66,7 +76,7 @@ class InstanceCache:
 
     def __init__(self, folder: Path, settings: CacheSettings, journal: Journal, download: Download) -> None:
         self._files = CacheFiles(folder)
-        self._behind = WriteBehind(self._files.part, self._written_behind)
+        self._behind = WriteBehind(self._files, self._written_behind)
         self._settings = settings
         self._journal = journal
         self._download = download
@@ -94,7 +104,7 @@ class InstanceCache:
         except ValueError:
             return None
         try:
-            instance = self._open(path, was_hit=True)
+            instance = self._open(path, located.size, was_hit=True)
         except OSError:
             return self._waiting(path)
         if instance is not None:
@@ -111,8 +121,8 @@ class InstanceCache:
         footer, file = waiting
         return _instance(footer, memoryview(file), None, was_hit=True)
 
-    def fetch(self, located: Located) -> CachedInstance:
-        """The instance, downloaded where it is not cached. Raises OrthancError."""
+    def fetch(self, located: Located, patience: float = 0.0) -> CachedInstance:
+        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError."""
         key = f"{located.instance_id}.{located.file_uuid}"
         with self._lock:
             other = self._under_way.get(key)
@@ -120,9 +130,9 @@ class InstanceCache:
             if other is None:
                 self._under_way[key] = mine
         if other is not None:
-            return self._follow(other, located)
+            return self._follow(other, located, patience)
         try:
-            return self._lead(located)
+            return self._lead(located, patience)
         finally:
             with self._lock:
                 del self._under_way[key]
@@ -136,21 +146,24 @@ class InstanceCache:
         """Drop everything."""
         self._files.clear()
 
-    def _follow(self, other: "Future[None]", located: Located) -> CachedInstance:
+    def _follow(self, other: "Future[None]", located: Located, patience: float) -> CachedInstance:
         """Wait for who downloads it already; download it again only where the cache could not take it."""
-        other.result()
+        try:
+            other.result(patience or None)
+        except TimeoutError as error:
+            raise OrthancUnavailable("Orthanc does not answer in time") from error
         instance = self.lookup(located)
         if instance is not None:
             self._journal.emit(CacheChanged(coalesced=1))
             return instance
-        return self._lead(located)
+        return self._lead(located, patience)
 
-    def _lead(self, located: Located) -> CachedInstance:
+    def _lead(self, located: Located, patience: float) -> CachedInstance:
         has_room = self._has_room(located)
         is_small = 0 < located.size <= _SMALL
         writer = self._writer(located) if has_room and not is_small else MemoryWriter()
         try:
-            self._download(located, writer.write, writer.begin)
+            self._download(located, writer.write, writer.begin, patience)
             footer, whole, mapped = self._finished(located, writer)
         except BaseException:
             writer.abandon()
@@ -167,7 +180,7 @@ class InstanceCache:
     def _writer(self, located: Located) -> Writer:
         """Into the cache, else into memory or a temporary file."""
         try:
-            return FileWriter(self._files.path(located), self._files.part)
+            return FileWriter(self._files.path(located), self._files)
         except (OSError, ValueError):
             return MemoryWriter()
 
@@ -177,8 +190,7 @@ class InstanceCache:
             return False
         try:
             self._files.path(located)
-            self._files.folder.mkdir(parents=True, exist_ok=True)
-            disk = os.statvfs(self._files.folder)
+            disk = self._files.disk()
         except (OSError, ValueError):
             return False
         return disk.f_bavail * disk.f_frsize - located.size > self._settings.min_free_bytes
@@ -201,19 +213,24 @@ class InstanceCache:
         writer.publish(footer)
         return footer, whole, mapped
 
-    def _open(self, path: str, *, was_hit: bool) -> CachedInstance | None:
-        """The file if it is there and sound; a damaged one is removed."""
+    def _open(self, path: str, size: int, *, was_hit: bool) -> CachedInstance | None:
+        """The file if it is there and sound; a damaged one is removed. `size` is what Orthanc says of it."""
+        mapped = None
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            if 0 < size < _TO_MAP:
+                whole = memoryview(os.read(descriptor, size + FOOTER_MOST))
+            else:
+                mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+                whole = memoryview(mapped)
         finally:
             os.close(descriptor)
-        whole = memoryview(mapped)
         try:
             footer = read_footer(whole, verify=self._settings.verify)
         except ValueError:
             whole.release()
-            mapped.close()
+            if mapped is not None:
+                mapped.close()
             with contextlib.suppress(OSError):
                 os.unlink(path)
             self._journal.emit(CacheChanged(damaged=1))

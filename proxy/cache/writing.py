@@ -8,11 +8,11 @@ import contextlib
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
 from typing import IO, Protocol
 
 import xxhash
 
+from proxy.cache.files import CacheFiles
 from proxy.cache.footer import Footer
 from proxy.dicom.messages import Located
 from proxy.dicom.part10 import read_meta
@@ -108,15 +108,15 @@ class MemoryWriter:
 
 
 class FileWriter:
-    """Writes beside `path` and renames once the file is whole; falls back to `MemoryWriter` when the disk fails."""
+    """Writes a file that gets its name `path` once it is whole; falls back to `MemoryWriter` when the disk fails."""
 
-    def __init__(self, path: str, part: Callable[[str], str]) -> None:
+    def __init__(self, path: str, files: CacheFiles) -> None:
         self.size = 0
         self.failed = False
         self._path = path
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._part = part(path)
-        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        self._files = files
+        self._part = files.part()
+        self._descriptor = files.create(self._part)
         self._hasher = xxhash.xxh3_128()
         self._fallback: MemoryWriter | None = None
 
@@ -168,7 +168,7 @@ class FileWriter:
             tail = footer.pack(self._hasher)
             if os.write(self._descriptor, tail) != len(tail):
                 raise OSError("disk full")
-            os.rename(self._part, self._path)
+            self._files.publish(self._part, self._path)
         except (OSError, ValueError):
             self.failed = True
             self._remove()

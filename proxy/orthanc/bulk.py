@@ -33,14 +33,18 @@ class Bulk:
         self._headers = [f"{name}: {value}" for name, value in headers.items()]
         self._idle: queue.LifoQueue[pycurl.Curl] = queue.LifoQueue(backend.connections)
 
-    def get(self, path: str, write: Callable[[memoryview], None], *, begin: Callable[[int], None]) -> int:
+    def get(
+        self, path: str, write: Callable[[memoryview], None], *, begin: Callable[[int], None], patience: float = 0.0
+    ) -> int:
         """GET a file; `begin` is told its length, then `write` gets it piece by piece. Returns the HTTP status.
 
-        Raises InstanceGone, OrthancRefused, or OrthancUnavailable also where the body ends too soon.
+        All of it must be there within `patience` seconds, where that is not 0. Raises InstanceGone, OrthancRefused, or
+        OrthancUnavailable also where the body ends too soon.
         """
         with self._connection() as curl:
             answer = _File(write, begin)
             curl.setopt(pycurl.HTTPGET, 1)
+            curl.setopt(pycurl.TIMEOUT_MS, math.ceil(patience * 1000))
             curl.setopt(pycurl.HTTPHEADER, self._headers)
             curl.setopt(pycurl.HEADERFUNCTION, answer.read_header)
             curl.setopt(pycurl.WRITEFUNCTION, answer.take)
@@ -56,6 +60,7 @@ class Bulk:
             with self._connection() as curl:
                 answer = io.BytesIO()
                 curl.setopt(pycurl.POST, 1)
+                curl.setopt(pycurl.TIMEOUT_MS, 0)
                 curl.setopt(pycurl.POSTFIELDSIZE_LARGE, length)
                 curl.setopt(pycurl.HTTPHEADER, [*self._headers, "Content-Type: application/dicom", "Expect:"])
                 curl.setopt(pycurl.READFUNCTION, _Source(content()).read)

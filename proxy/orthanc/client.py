@@ -159,11 +159,12 @@ class OrthancClient:
 
     # ---- bytes
 
-    def download(self, located: Located, write: Put, begin: Callable[[int], None]) -> None:
+    def download(self, located: Located, write: Put, begin: Callable[[int], None], patience: float = 0.0) -> None:
         """The file of an instance: `begin` with its length at the start of each attempt, then `write` piece by piece.
 
-        The length is checked against the listing and against what arrives. The MD5 is not: it would cost as much
-        as all the rest of a retrieve, and TCP has its own sums; what the cache keeps has a hash of ours from here on.
+        With `patience` there is one attempt, which must be over after so many seconds. The length is checked against
+        the listing and against what arrives. The MD5 is not: it would cost as much as all the rest of a retrieve, and
+        TCP has its own sums; what the cache keeps has a hash of ours from here on.
         """
 
         def checked_begin(length: int) -> None:
@@ -175,9 +176,12 @@ class OrthancClient:
 
         def attempt() -> None:
             with self._told("GET", "/instances/{id}/attachments/dicom/data") as outcome:
-                outcome.append(self._bulk.get(path, write, begin=checked_begin))
+                outcome.append(self._bulk.get(path, write, begin=checked_begin, patience=patience))
 
-        retried(self.backend.retries, attempt)
+        if patience:
+            attempt()
+        else:
+            retried(self.backend.retries, attempt)
 
     def transcoded(self, located: Located, transfer_syntax: str, write: Put) -> None:
         """The whole file as Orthanc transcodes it; what comes back must be checked, old versions ignore the wish.

@@ -1,8 +1,9 @@
 """Preparing instances ahead of the receiver: found in the cache or downloaded, and brought into a form it takes.
 
 While everything is hot, one instance is prepared in the caller's own thread during the time the receiver digests
-the one before. From the first instance on that has to be downloaded or converted, a few threads work ahead,
-within a window that is bounded in number and in bytes.
+the one before. So is a small one that has to be downloaded: handing it from thread to thread would take longer than
+Orthanc does. From the first instance on that is slow or large or has to be converted, a few threads work ahead, within
+a window that is bounded in number and in bytes.
 """
 
 from collections import deque
@@ -18,6 +19,8 @@ from proxy.services.waiting import Background
 
 _WINDOW = 16  # instances
 _WINDOW_BYTES = 64 << 20  # beyond it, one at a time
+_QUICK = 256 << 10  # bytes; files up to here are downloaded in the caller's thread
+_PATIENCE = 0.5  # seconds until that is given up, and others do it: the requestor must hear from us, and may cancel
 _GIVE_UP_AFTER = 3  # downloads in a row that Orthanc was not there for
 
 
@@ -40,8 +43,8 @@ class Instances(Protocol):
     def lookup(self, located: Located) -> Held | None:
         """The cached instance, without waiting for anything but the disk; None = it must be fetched."""
 
-    def fetch(self, located: Located) -> Held:
-        """The instance, downloaded where it is not cached. Raises OrthancError."""
+    def fetch(self, located: Located, patience: float = 0.0) -> Held:
+        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError."""
 
 
 Convert = Callable[[Located, Held | None, Sequence[str]], Outgoing]
@@ -82,6 +85,7 @@ class ReadAhead:
         self._position = 0
         self._bytes = 0  # of what is in the queue
         self._deep = False
+        self._is_quick = True  # does Orthanc answer without delay?
         self._verdicts: dict[tuple[str, str], NoAcceptableContext | None] = {}
         self._absent = 0  # downloads in a row that Orthanc was not there for
 
@@ -127,12 +131,22 @@ class ReadAhead:
         hopeless = self._hopeless(located)
         if hopeless is not None:
             return Prepared(located, error=hopeless)
-        held = self._instances.lookup(located)
+        held = self._instances.lookup(located) or self._fetched_at_once(located)
         if held is None:
             return self._background.submit(self._fetched, located)
         if self._fits(held):
             return self._as_stored(located, held)
         return self._background.submit(self._converted, located, held)
+
+    def _fetched_at_once(self, located: Located) -> Held | None:
+        """A small instance, downloaded here and now; None where that is not promising or does not work out."""
+        if self._deep or not self._is_quick or not 0 < located.size <= _QUICK or self._to_transcode(located):
+            return None
+        try:
+            return self._instances.fetch(located, _PATIENCE)
+        except ProxyError:
+            self._is_quick = False
+            return None
 
     def _hopeless(self, located: Located) -> NoAcceptableContext | None:
         """Why it is no use to fetch this instance, as far as Orthanc's listing tells."""

@@ -30,6 +30,7 @@ class ChannelReceiver:
         self._close = close
         self._message_id = 0
         self._deadline = 0.0
+        self._is_watched = False  # is it known how much the kernel holds for the receiver?
         self._context_ids: dict[str, dict[str, int]] = {}
         for context in channel.contexts.values():
             if context.as_scu:
@@ -56,7 +57,7 @@ class ChannelReceiver:
         )
         self._channel.expect(command.Field.C_STORE_RSP, self._message_id, outgoing.sop_instance_uid)
         self._channel.write_instance(context_id, request, outgoing.data)
-        self._channel.is_draining()  # from here on
+        self._is_watched = False
         self._deadline = time.monotonic() + self._response_timeout
 
     def finish(self, timeout: float | None = None) -> int | None:
@@ -65,12 +66,22 @@ class ChannelReceiver:
         while True:
             status = self._channel.wait_status(self._deadline if until is None else min(self._deadline, until))
             now = time.monotonic()
-            if status is None and now >= self._deadline:
-                if not self._channel.is_draining():
-                    raise self._channel.end(Ending("timeout", "no C-STORE response in time", _USER_ABORT))
-                self._deadline = now + self._response_timeout  # over a slow line much is still on its way
+            if status is None:
+                self._check_progress(now)
             if status is not None or (until is not None and now >= until):
                 return status
+
+    def _check_progress(self, now: float) -> None:
+        """Over a slow line much may still be on its way: the deadline moves as long as the receiver takes some of it.
+
+        How much that is costs a system call, and is only asked about once a response is late.
+        """
+        is_moving = self._channel.is_draining() or not self._is_watched
+        self._is_watched = True
+        if now >= self._deadline:
+            if not is_moving:
+                raise self._channel.end(Ending("timeout", "no C-STORE response in time", _USER_ABORT))
+            self._deadline = now + self._response_timeout
 
     def close(self) -> None:
         """Release the association where it is one of our own making."""

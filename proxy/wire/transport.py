@@ -82,7 +82,7 @@ class Transport:
 
     def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of at most 1024 buffers. Raises Ending when the peer is gone or stops reading."""
-        self._ack_due = False  # what we write carries the acknowledgement
+        self._ack_due = True  # so that the first piece of the answer is acknowledged before we even look at it
         left = list(buffers)
         while left:
             try:
