@@ -5,9 +5,7 @@ target holds up nobody else. What can be mended is tried again for ever, with gr
 good becomes a dead letter. Whatever this forgets when it is killed, it finds again in the spool.
 """
 
-import contextlib
 import logging
-import os
 import random
 import threading
 import time
@@ -27,7 +25,7 @@ from proxy.spool.deadletters import DeadLetters, Letter
 from proxy.spool.parcel import Damaged, Target, is_final, opened
 from proxy.spool.spool import Spool
 from proxy.spool.waiting import Waiting
-from proxy.workers.lane import Lane, LaneState
+from proxy.workers.lane import Lane, LaneState, let_others_go_first
 from proxy.workers.waiting_room import WaitingRoom
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,7 +33,6 @@ _LISTEN = 0.5  # seconds between two looks at what else there is to do
 _HOUSEKEEPING = 30.0
 _EMPTY_FOLDER_AGE = 60.0
 _LETTERS_SHOWN = 100
-_NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +199,7 @@ class Forwarder:
     # -------------------------------------------------------------------------------------- deliveries
 
     def _run(self, lane: Lane) -> None:
-        _let_others_go_first()
+        let_others_go_first()
         while (item := self._next(lane)) is not None:
             began = self._clock()
             try:
@@ -300,9 +297,3 @@ class Forwarder:
 
     def _complain(self, what: str) -> None:
         self._tell(what, "error")
-
-
-def _let_others_go_first() -> None:
-    """This thread runs at a lower priority: where processors are short, senders are answered before we forward."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux gives each thread a priority of its own
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)

@@ -1,5 +1,7 @@
 """One target of the forwarder: what waits for it, in which order, and whether it works."""
 
+import contextlib
+import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -7,6 +9,8 @@ from dataclasses import dataclass, field
 from proxy.spool.backlog import Backlog, Item
 from proxy.spool.breaker import Breaker
 from proxy.spool.parcel import Target
+
+_NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,9 @@ class Lane:
             why=self.breaker.why,
             retry_at=time.time() + retry_at - now if retry_at is not None else None,
         )
+
+
+def let_others_go_first() -> None:
+    """This thread runs at a lower priority: where processors are short, senders are answered before we forward."""
+    with contextlib.suppress(OSError, AttributeError):  # Linux gives each thread a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
