@@ -38,11 +38,18 @@ class WriteBehind:
                 self._bytes += len(file)
             if self._thread is None:
                 self._thread = ThreadPoolExecutor(1, thread_name_prefix="cache-writer")
-        if not is_late:
-            with contextlib.suppress(RuntimeError):  # the process is ending
-                self._thread.submit(self._next, path, footer, file)
-                return
-        self._write(path, footer, file)
+        if is_late:
+            self._write(path, footer, file)
+            return
+        try:
+            self._thread.submit(self._next, path, footer, file)
+        except RuntimeError:  # closed
+            self._next(path, footer, file)
+
+    def close(self) -> None:
+        """Wait until all is written; what comes later is written at once."""
+        if self._thread is not None:
+            self._thread.shutdown()
 
     def get(self, path: str) -> Waiting | None:
         """What waits to be written to `path`."""

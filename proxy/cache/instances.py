@@ -138,6 +138,10 @@ class InstanceCache:
                 del self._under_way[key]
             mine.set_result(None)
 
+    def close(self) -> None:
+        """Wait until everything that was handed out is on disk, too."""
+        self._behind.close()
+
     def usage(self) -> Usage:
         """What is cached now. Raises OSError."""
         return self._files.usage()

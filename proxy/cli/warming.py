@@ -55,6 +55,7 @@ class Warming:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        self._cache.close()
         words = f"{len(located)} instances: {hits} were cached, {self._stored} are now"
         left = len(located) - hits - self._stored
         return words + (f", {left} could not be (is the disk full, or cache.max_bytes too small?)" if left else "")

@@ -67,6 +67,8 @@ class Doors:
         """Let go of everything."""
         for client in self.clients.values():
             client.close()
+        for cache in self.caches.values():
+            cache.close()
         self.spool.close()
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from proxy.dicom.contexts import EXPLICIT_LITTLE
 from proxy.dicom.messages import Located, Outgoing, Peer, Request, Requestor
-from proxy.errors import NoAcceptableContext, ReceiverLost
+from proxy.errors import NoAcceptableContext, OrthancUnavailable, ReceiverLost
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 REQUESTOR = Requestor("WS1", "PROXY", Peer("10.0.0.1", 1), "abc", "WS1->PROXY(1)")
 
 
 def located(number: int, **more) -> Located:
-    names = {"sop_class_uid": CT, "transfer_syntax": EXPLICIT_LITTLE, "size": 100} | more
+    names = {"sop_class_uid": CT, "transfer_syntax": EXPLICIT_LITTLE, "size": 1 << 20} | more
     return Located(f"id{number}", f"file{number}", "series", f"1.2.{number}", **names)
 
 
@@ -48,7 +48,7 @@ class Instances:
     def lookup(self, located: Located) -> Held | None:
         return self._held(located, was_hit=True) if located.sop_instance_uid in self.hot else None
 
-    def fetch(self, located: Located) -> Held:
+    def fetch(self, located: Located, patience: float = 0.0) -> Held:
         uid = located.sop_instance_uid
         with self._lock:
             self.fetched.append(uid)
@@ -56,7 +56,8 @@ class Instances:
             self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             if uid in self.slow:
-                assert self.slow[uid].wait(10)
+                if not self.slow[uid].wait(patience or 10):
+                    raise OrthancUnavailable("Orthanc does not answer in time")
             if uid in self.errors:
                 raise self.errors[uid]
             return self._held(located, was_hit=False)

@@ -9,6 +9,7 @@ from proxy.dicom.contexts import EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from proxy.dicom.messages import Counts, Outgoing
 from proxy.dicom.status import PENDING
 from proxy.errors import DestinationUnreachable, InstanceGone, NoAcceptableContext, OrthancUnavailable, ReceiverLost
+from proxy.services import readahead, retrieve
 from proxy.services.retrieve import Batch, Retrieval, nothing_matched, too_many
 from tests.unit.services.retrieving import CT, Instances, Receiver, located, lost, request
 
@@ -248,7 +249,7 @@ def test_downloads_run_ahead_of_sending_within_bounds():
 
 
 def test_the_window_is_bounded_in_number_and_bytes():
-    for size, expected in ((1, 16), (1 << 30, 1)):
+    for size, expected in ((1 << 19, 16), (1 << 30, 1)):
         instances, receiver = Instances(), Receiver()
         asked = request(receiver=receiver)
         batch = Batch([located(n, size=size) for n in range(40)], receiver)
@@ -310,6 +311,39 @@ def test_a_slow_destination_is_waited_for_with_heartbeats():
     assert final_of(responses)[1].status == 0
 
 
+def test_while_a_large_instance_is_written_to_a_slow_destination_heartbeats_go_out(monkeypatch):
+    monkeypatch.setattr(retrieve, "_LONG", 4)
+    gate = threading.Event()
+    receiver = Receiver(on_begin=lambda: gate.wait(10))
+    _, responses = move(Instances(ALL), [receiver], count=2, heartbeat=0.01)
+    assert [next(responses).counts for _ in range(3)] == [Counts(2)] * 3
+    assert receiver.received == []
+    gate.set()
+    assert final_of(responses)[1].counts == Counts(None, 2)
+    assert receiver.received == ["1.2.0", "1.2.1"]
+
+
+def test_a_data_set_is_not_given_back_while_it_is_still_written(monkeypatch):
+    monkeypatch.setattr(retrieve, "_LONG", 4)
+    gate, instances = threading.Event(), Instances(ALL)
+    receiver = Receiver(on_begin=lambda: gate.wait(10))
+    _, responses = move(instances, [receiver], heartbeat=0.01)
+    next(responses)
+    threading.Timer(0.05, gate.set).start()
+    responses.close()
+    assert receiver.received == ["1.2.0"]
+    assert instances.all_closed
+    assert receiver.closed == 1
+
+
+def test_a_destination_that_is_lost_while_a_large_instance_is_written_is_opened_again(monkeypatch):
+    monkeypatch.setattr(retrieve, "_LONG", 4)
+    first, second = Receiver(on_begin=lambda: (_ for _ in ()).throw(lost())), Receiver()
+    _, responses = move(Instances(ALL), [first, second], count=2)
+    assert final_of(responses)[1].counts == Counts(None, 2)
+    assert second.received == ["1.2.0", "1.2.1"]
+
+
 def test_batches_have_one_association_each_and_one_count():
     receivers = [Receiver(), Receiver()]
     batches = [
@@ -337,3 +371,27 @@ def _until(condition, seconds=5.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_small_instances_are_downloaded_by_the_thread_that_sends_them():
+    instances, receiver = Instances(), Receiver()
+    threads = set()
+    fetch = instances.fetch
+    instances.fetch = lambda *given: (threads.add(threading.current_thread()), fetch(*given))[1]
+    batch = Batch([located(n, size=1000) for n in range(5)], receiver)
+    _, final = final_of(run(instances, [batch], request(receiver=receiver)))
+    assert final.counts == Counts(None, 5, 0, 0)
+    assert threads == {threading.current_thread()}
+
+
+def test_a_small_instance_that_is_slow_is_left_to_the_background(monkeypatch):
+    monkeypatch.setattr(readahead, "_PATIENCE", 0.01)
+    gate = threading.Event()
+    instances, receiver = Instances(slow={"1.2.0": gate}), Receiver()
+    batch = Batch([located(n, size=1000) for n in range(3)], receiver)
+    responses = run(instances, [batch], request(receiver=receiver), heartbeat=0.02)
+    assert next(responses).counts == Counts(3, 0, 0, 0), "a heartbeat while it is waited for"
+    gate.set()
+    _, final = final_of(responses)
+    assert final.counts == Counts(None, 3, 0, 0)
+    assert receiver.received == ["1.2.0", "1.2.1", "1.2.2"]
