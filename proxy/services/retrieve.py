@@ -5,8 +5,8 @@ every heartbeat while something is slow. What goes wrong with one instance fails
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 
 from proxy.dicom.messages import Counts, Located, Outgoing, Receiver, Request, Response
 from proxy.dicom.status import Status
@@ -18,6 +18,7 @@ from proxy.services.waiting import Background, Cancelled, waited
 _FAILED = int(Status.PROCESSING_FAILURE)
 # A destination is opened again when it goes away, until it does so three times without a success between.
 _LOSSES = 2
+_LONG = 1 << 20  # bytes; more than that may take longer than a heartbeat to be written to a Move Destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class _Run:
     receiver: Receiver | None = None  # the last one, for what it accepts, also while it is opened again
     is_open: bool = False
     losses: int = 0
+    writer: Background = field(default_factory=lambda: Background(1))
 
     def responses(self, batches: list[Batch]) -> Iterator[Response]:
         try:
@@ -84,6 +86,8 @@ class _Run:
         except Cancelled:
             yield self.counts.response(Status.CANCEL)
             return
+        finally:
+            self.writer.close()
         yield self.counts.response(self.counts.final_status())
 
     def _batch(self, batch: Batch) -> Iterator[Response]:
@@ -152,11 +156,28 @@ class _Run:
         receiver = self.receiver
         if receiver is None:
             raise DestinationUnreachable("no association")
-        receiver.begin(outgoing)
+        if self.is_open and (not isinstance(outgoing.data, memoryview) or len(outgoing.data) > _LONG):
+            yield from self._written(receiver, outgoing)
+        else:
+            receiver.begin(outgoing)
         ahead.fill()
         while (status := receiver.finish(self.how.heartbeat)) is None:
             yield self.counts.pending()
         return status
+
+    def _written(self, receiver: Receiver, outgoing: Outgoing) -> Generator[Response, None, None]:
+        """The request of a large instance; over a slow line the requestor hears from us meanwhile.
+
+        Of a C-GET it hears all the time: the requestor is the one who receives.
+        """
+        writing = self.writer.submit(receiver.begin, outgoing)
+        try:
+            while not wait((writing,), timeout=self.how.heartbeat).done:
+                yield self.counts.pending()
+        except BaseException:
+            wait((writing,))  # the data set must not be given back before
+            raise
+        writing.result()
 
     def _open(self, batch: Batch) -> Generator[Response, None, None]:
         """Have a receiver. Raises DestinationUnreachable, Cancelled."""
