@@ -6,6 +6,7 @@ what was not reported as sent is taken for failed.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -151,12 +152,31 @@ class Delegation:
         """Start it and wait until it is over; returns why it failed, "" if it did not. Raises Cancelled."""
         pending = counts.pending if counts is not None else not_counted_yet
         try:
-            job_id = yield from waited(background.submit(start), request, self.heartbeat, pending)
+            job_id = yield from self._started(request, background.submit(start), pending)
             if job_id is None:
                 return ""
             return (yield from self._followed(request, job_id, background, counts, pending))
         except OrthancRefused as error:
             return error.comment
+
+    def _started(
+        self, request: Request, starting: Future[str | None], pending: Callable[[], Response]
+    ) -> Generator[Response, None, str | None]:
+        """The id of the job. Who leaves before Orthanc has told it has it cancelled as soon as that comes."""
+        try:
+            return (yield from waited(starting, request, self.heartbeat, pending))
+        except BaseException:
+            if not starting.cancel():
+                starting.add_done_callback(self._abandon)
+            raise
+
+    def _abandon(self, starting: Future[str | None]) -> None:
+        if not starting.cancelled() and starting.exception() is None and (job_id := starting.result()) is not None:
+            self._cancel(job_id)
+
+    def _cancel(self, job_id: str) -> None:
+        with suppress(OrthancError):
+            self.orthanc.cancel_job(job_id)
 
     def _followed(
         self,
@@ -185,5 +205,4 @@ class Delegation:
                 sleep(_POLL)
         finally:
             if not over:
-                with suppress(OrthancError):
-                    self.orthanc.cancel_job(job_id)
+                self._cancel(job_id)

@@ -1,5 +1,6 @@
 """C-MOVE by Orthanc: counts from progress, cancel takes the job along, archives in turn."""
 
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -132,6 +133,26 @@ def test_cancel_takes_the_job_along(background):
     *_, final = store(orthanc, background, cancel=lambda: len(orthanc.jobs) == 1)
     assert (final.status, final.counts) == (0xFE00, Counts(3, 1))
     assert orthanc.cancelled == ["job"]
+
+
+def test_cancel_before_orthanc_has_named_its_job_ends_that_job_too(background):
+    gate, gone, orthanc = threading.Event(), threading.Event(), Orthanc([Job(0)])
+
+    def start_store(*_):
+        assert gate.wait(10)
+        return "late"
+
+    def cancel_job(job_id):
+        orthanc.cancelled.append(job_id)
+        gone.set()
+
+    orthanc.start_store, orthanc.cancel_job = start_store, cancel_job
+    *_, final = store(orthanc, background, heartbeat=0.01, cancel=lambda: True)
+    assert (final.status, final.counts) == (0xFE00, Counts(4))
+    assert orthanc.cancelled == []
+    gate.set()
+    assert gone.wait(10)
+    assert orthanc.cancelled == ["late"]
 
 
 def test_a_requestor_that_is_gone_takes_the_job_along(background):
