@@ -68,7 +68,12 @@ class Listener:
             except BlockingIOError:
                 return
             *lines, self._rest = (self._rest + data).split(b"\n")
-            yield from lines
+            yield from filter(None, lines)
+
+    def wake(self) -> None:
+        """End the waiting of `lines`, in another thread."""
+        with contextlib.suppress(BlockingIOError):  # full: then nobody waits
+            os.write(self._pipe, b"\n")
 
     def close(self) -> None:
         """Close the pipe."""

@@ -68,8 +68,6 @@ class Spool:
         self._teller.close()
         self.ledger.close()
 
-    # ------------------------------------------------------------------------------------- receiving
-
     def begin(self, envelope: Envelope, flush_at: int = FLUSH_AT) -> Incoming:
         """Room for one more instance. Raises SpoolFull."""
         self.ledger.reserve(0, 1)
@@ -148,8 +146,6 @@ class Spool:
     def _tell(self, waiting: Waiting) -> None:
         if not self._teller.tell(waiting.encode()):
             self.ledger.miss()
-
-    # ------------------------------------------------------------------------------------ forwarding
 
     def path(self, name: Name) -> Path:
         """Its file."""
@@ -236,8 +232,6 @@ class Spool:
                     parsed = names.parse_file(file)
                     if parsed is not None:
                         yield Name(study, series, *parsed)
-
-    # ---------------------------------------------------------------------------------------- starting
 
     def sweep(self) -> int:
         """Remove the part files of processes that are gone; how many."""

@@ -67,7 +67,7 @@ class DimseTarget:
                 raise NotForThisTarget(f"{self.name} does not take this SOP class in its transfer syntax")
             receiver.begin(_outgoing(parcel.envelope, parcel.data))
             status = receiver.finish()
-            keep = True
+            keep = status is not None
         finally:
             if keep:
                 self._keep(way, receiver)

@@ -83,8 +83,6 @@ class Forwarder:
     def __repr__(self) -> str:
         return f"<Forwarder {len(self._room.items)} waiting, {len(self._lanes)} targets>"
 
-    # ------------------------------------------------------------------------------------------- life
-
     def start(self) -> None:
         """Count what there is, then begin. Raises OSError, also where another process forwards from this spool."""
         self._only = (self._spool.root / ".ledger" / "forwarder.lock").open("w")
@@ -101,6 +99,8 @@ class Forwarder:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        if self._news.is_alive():
+            self._listener.wake()
 
     def join(self, timeout: float) -> bool:
         """Wait for deliveries under way; False when some are left after `timeout` seconds. They lose nothing."""
@@ -157,8 +157,6 @@ class Forwarder:
             dead_letters=tuple(letters),
         )
 
-    # ---------------------------------------------------------------------------------------- arrivals
-
     def _listen(self) -> None:
         chores = self._clock()
         while not self._stopping:
@@ -195,8 +193,6 @@ class Forwarder:
             with self._changed:
                 self._room.find(list(names))
                 self._changed.notify_all()
-
-    # -------------------------------------------------------------------------------------- deliveries
 
     def _run(self, lane: Lane) -> None:
         let_others_go_first()

@@ -34,3 +34,9 @@ def test_without_a_listener_the_teller_says_so_and_finds_a_later_one(tmp_path: P
     again = Listener(tmp_path / "pipe")
     assert teller.tell(b"second")
     assert list(again.lines(0)) == [b"second"]
+
+
+def test_whoever_waits_for_news_can_be_woken_and_hears_nothing(tmp_path: Path) -> None:
+    listener = Listener(tmp_path / "pipe")
+    listener.wake()
+    assert list(listener.lines(60)) == []
