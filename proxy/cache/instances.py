@@ -20,6 +20,7 @@ from typing import Protocol
 from proxy.cache.behind import WriteBehind
 from proxy.cache.files import CacheFiles, Usage
 from proxy.cache.footer import FOOTER_MOST, Footer, read_footer
+from proxy.cache.growing import GrowingWriter, Started
 from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
@@ -121,8 +122,11 @@ class InstanceCache:
         footer, file = waiting
         return _instance(footer, memoryview(file), None, was_hit=True)
 
-    def fetch(self, located: Located, patience: float = 0.0) -> CachedInstance:
-        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError."""
+    def fetch(self, located: Located, patience: float = 0.0, started: Started | None = None) -> CachedInstance:
+        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError.
+
+        `started` is told in mid-download as soon as the instance can be sent, where that is possible.
+        """
         key = f"{located.instance_id}.{located.file_uuid}"
         with self._lock:
             other = self._under_way.get(key)
@@ -132,7 +136,7 @@ class InstanceCache:
         if other is not None:
             return self._follow(other, located, patience)
         try:
-            return self._lead(located, patience)
+            return self._lead(located, patience, started)
         finally:
             with self._lock:
                 del self._under_way[key]
@@ -162,10 +166,10 @@ class InstanceCache:
             return instance
         return self._lead(located, patience)
 
-    def _lead(self, located: Located, patience: float) -> CachedInstance:
+    def _lead(self, located: Located, patience: float, started: Started | None = None) -> CachedInstance:
         has_room = self._has_room(located)
         is_small = 0 < located.size <= _SMALL
-        writer = self._writer(located) if has_room and not is_small else MemoryWriter()
+        writer = self._writer(located, started) if has_room and not is_small else MemoryWriter()
         try:
             self._download(located, writer.write, writer.begin, patience)
             footer, whole, mapped = self._finished(located, writer)
@@ -181,9 +185,11 @@ class InstanceCache:
             self._behind.put(self._files.path(located), footer, memoryview(whole))  # a view that outlives the other
         return _instance(footer, whole, mapped, was_hit=False)
 
-    def _writer(self, located: Located) -> Writer:
+    def _writer(self, located: Located, started: Started | None) -> Writer:
         """Into the cache, else into memory or a temporary file."""
         try:
+            if started is not None:
+                return GrowingWriter(self._files.path(located), self._files, located, started)
             return FileWriter(self._files.path(located), self._files)
         except (OSError, ValueError):
             return MemoryWriter()

@@ -93,7 +93,7 @@ class MemoryWriter:
 
     def footer(self, whole: memoryview, located: Located) -> Footer:
         """What the file says of itself. Raises ValueError, WrongInstance."""
-        return _footer(whole, self.size, located)
+        return footer_of(whole, self.size, located)
 
     def publish(self, footer: Footer) -> None:  # noqa: ARG002
         """There is nothing to publish; the mapping keeps a temporary file alive."""
@@ -131,9 +131,13 @@ class FileWriter:
         if self._fallback is not None:
             self._fallback.begin(length)
             return
+        self.restart()
+        os.ftruncate(self._descriptor, 0)
+
+    def restart(self) -> None:
+        """Write from the beginning again."""
         self._hasher = xxhash.xxh3_128()
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.ftruncate(self._descriptor, 0)
 
     def write(self, piece: memoryview) -> None:
         """Take the next bytes."""
@@ -157,7 +161,7 @@ class FileWriter:
 
     def footer(self, whole: memoryview, located: Located) -> Footer:
         """What the file says of itself. Raises ValueError, WrongInstance."""
-        return _footer(whole, self.size, located)
+        return footer_of(whole, self.size, located)
 
     def publish(self, footer: Footer) -> None:
         """Complete the file and give it its name; a failure leaves the instance served and uncached."""
@@ -185,9 +189,11 @@ class FileWriter:
         self.failed = True
         self._fallback = MemoryWriter()
         self._fallback.begin(self.size)
+        left = os.lseek(self._descriptor, 0, os.SEEK_CUR)  # the file itself may be longer
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        while piece := os.read(self._descriptor, 1 << 20):
+        while left and (piece := os.read(self._descriptor, min(left, 1 << 20))):
             self._fallback.write(memoryview(piece))
+            left -= len(piece)
         self._fallback.write(rest)
         self._remove()
 
@@ -202,7 +208,7 @@ class FileWriter:
             self._descriptor = -1
 
 
-def _footer(whole: memoryview, length: int, located: Located) -> Footer:
+def footer_of(whole: memoryview, length: int, located: Located) -> Footer:
     """What the file is. The data set says which instance, not the file meta information: some writers confuse them."""
     meta = read_meta(whole)
     walker = Walker(meta.transfer_syntax, _DEPTH, (_SOP_CLASS, _SOP_INSTANCE))

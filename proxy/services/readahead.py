@@ -3,11 +3,11 @@
 While everything is hot, one instance is prepared in the caller's own thread during the time the receiver digests
 the one before. So is a small one that has to be downloaded: handing it from thread to thread would take longer than
 Orthanc does. From the first instance on that is slow or large or has to be converted, a few threads work ahead, within
-a window that is bounded in number and in bytes.
+a window that is bounded in number and in bytes; what is long is sent while it is still coming.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,7 @@ from proxy.services.waiting import Background
 _WINDOW = 16  # instances
 _WINDOW_BYTES = 64 << 20  # beyond it, one at a time
 _QUICK = 256 << 10  # bytes; files up to here are downloaded in the caller's thread
+_LONG = 4 << 20  # bytes; longer files are sent while they are downloaded
 _PATIENCE = 0.5  # seconds until that is given up, and others do it: the requestor must hear from us, and may cancel
 _GIVE_UP_AFTER = 3  # downloads in a row that Orthanc was not there for
 
@@ -37,14 +38,35 @@ class Held(Protocol):
         """Give the bytes back."""
 
 
+class Growing(Protocol):
+    """An instance of which the rest is still to come: `pieces` waits for it. `size`: bytes of its data set."""
+
+    @property
+    def sop_class_uid(self) -> str: ...
+    @property
+    def sop_instance_uid(self) -> str: ...
+    @property
+    def transfer_syntax(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    def pieces(self) -> Iterator[memoryview]: ...
+    def close(self) -> None: ...
+
+
+Started = Callable[[Growing], None]
+
+
 class Instances(Protocol):
     """Where instances come from."""
 
     def lookup(self, located: Located) -> Held | None:
         """The cached instance, without waiting for anything but the disk; None = it must be fetched."""
 
-    def fetch(self, located: Located, patience: float = 0.0) -> Held:
-        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError."""
+    def fetch(self, located: Located, patience: float = 0.0, started: Started | None = None) -> Held:
+        """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError.
+
+        `started` is told in mid-download as soon as the instance can be sent, where that is possible.
+        """
 
 
 Convert = Callable[[Located, Held | None, Sequence[str]], Outgoing]
@@ -133,7 +155,7 @@ class ReadAhead:
             return Prepared(located, error=hopeless)
         held = self._instances.lookup(located) or self._fetched_at_once(located)
         if held is None:
-            return self._background.submit(self._fetched, located)
+            return self._streamed(located) if located.size > _LONG else self._background.submit(self._fetched, located)
         if self._fits(held):
             return self._as_stored(located, held)
         return self._background.submit(self._converted, located, held)
@@ -165,7 +187,33 @@ class ReadAhead:
             return NoAcceptableContext("the receiver accepts no fitting transfer syntax")
         return None
 
-    def _fetched(self, located: Located) -> Prepared:
+    def _streamed(self, located: Located) -> Future[Prepared]:
+        """Ready when the beginning is there, where it can be sent as it is."""
+        ready: Future[Prepared] = Future()
+        ready.set_running_or_notify_cancel()  # what it brings has to be closed, whoever waits for it or not
+        self._background.submit(self._stream, located, ready)
+        return ready
+
+    def _stream(self, located: Located, ready: Future[Prepared]) -> None:
+        def started(growing: Growing) -> None:
+            if growing.size % 2 or growing.transfer_syntax not in self._accepts(growing.sop_class_uid):
+                growing.close()
+                return
+            uids = growing.sop_class_uid, growing.sop_instance_uid, growing.transfer_syntax
+            ready.set_result(Prepared(located, Outgoing(*uids, growing.pieces(), growing.close), size=growing.size))
+
+        try:
+            prepared = self._fetched(located, started)
+        except BaseException as error:
+            if not ready.done():
+                ready.set_exception(error)
+            raise
+        if not ready.done():
+            ready.set_result(prepared)
+        elif prepared.outgoing is not None:
+            prepared.outgoing.close()
+
+    def _fetched(self, located: Located, started: Started | None = None) -> Prepared:
         """Runs in the background: download, and convert where needed."""
         if self._absent >= _GIVE_UP_AFTER:
             return Prepared(located, error=OrthancUnavailable("Orthanc does not answer"))
@@ -173,7 +221,7 @@ class ReadAhead:
             if self._to_transcode(located):
                 prepared = self._converted(located, None)
             else:
-                prepared = self._sendable(located, self._instances.fetch(located))
+                prepared = self._sendable(located, self._instances.fetch(located, started=started))
         except ProxyError as error:
             prepared = Prepared(located, error=error)
         self._absent = self._absent + 1 if isinstance(prepared.error, OrthancUnavailable) else 0
