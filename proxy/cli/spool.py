@@ -19,7 +19,7 @@ from proxy.spool.contents import Contents, Entry
 from proxy.spool.spool import FOLDER, Spool
 
 app = typer.Typer(help="Received instances that their targets do not have yet.", no_args_is_help=True)
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `spool list` names them")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `spool list` names them")]
 AllDead = Annotated[bool, typer.Option("--all", help="All dead letters")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: a JSON object per line")]
 

@@ -144,6 +144,10 @@ class _Arrival:
         """Every target must confirm; what cannot be delivered now is spooled or refused, as the pipeline says."""
         service, envelope = self._service, self._incoming.envelope
         done: list[str] = []
+        if service.spool.holds_another(envelope):  # it came earlier, and must not arrive later
+            if service.pipeline.through_fallback == "refuse":
+                raise SpoolFull("an earlier instance of this UID still waits")
+            return self._fall_back(done)
         for name in targets_of(service.pipeline, envelope.calling_aet, envelope.modality, envelope.sop_class_uid):
             try:
                 self._deliver(service.targets[name])

@@ -78,6 +78,11 @@ class Spool:
             self.ledger.reserve(0, -1)
             raise
 
+    def holds_another(self, envelope: Envelope) -> bool:
+        """Does an instance of the same SOP Instance UID wait already?"""
+        name = _name(envelope)
+        return self._folders.has(name.folder, name.file)
+
     def accept(self, incoming: Incoming) -> Name:
         """Take responsibility: when this returns, the instance survives a power cut. Raises SpoolFull, OSError.
 
@@ -85,9 +90,8 @@ class Spool:
         """
         incoming.sync()
         envelope = incoming.envelope
-        key = Name(envelope.study_instance_uid, envelope.series_instance_uid, envelope.sop_instance_uid)
         with self.ledger.mutex():
-            name = self._free_name(key)
+            name = self._free_name(_name(envelope))
             like = self._like(name, envelope)
             if like is None:
                 self._folders.rename(os.fspath(incoming.path), name.folder, name.file)
@@ -197,9 +201,8 @@ class Spool:
 
     def move_in(self, source: Path, envelope: Envelope) -> Name:
         """Put an instance that is in the spool's care back among those that wait, durably. Raises OSError."""
-        key = Name(envelope.study_instance_uid, envelope.series_instance_uid, envelope.sop_instance_uid)
         with self.ledger.mutex():
-            name = self._free_name(key)
+            name = self._free_name(_name(envelope))
             size = source.stat().st_size
             self._folders.rename(os.fspath(source), name.folder, name.file)
             self._tell(Waiting.of(name, envelope, size))
@@ -257,6 +260,10 @@ class Spool:
             for path in (self.root / ".dead").rglob("*.dcm"):
                 used, count = used + path.stat().st_size, count + 1
             self.ledger.settle(used, count)
+
+
+def _name(envelope: Envelope) -> Name:
+    return Name(envelope.study_instance_uid, envelope.series_instance_uid, envelope.sop_instance_uid)
 
 
 def _folders_in(path: Path) -> list[str]:

@@ -172,3 +172,18 @@ def test_through_tells_the_sender_what_orthanc_refuses_for_good(spool: Spool, fa
     through = service(spool, FakeTarget(behave=refuse), store_mode="through", through_fallback=fallback)
     assert store(through, "1.2.3") == 0xC010
     assert is_empty(spool)
+
+
+@pytest.mark.parametrize(("fallback", "status", "waiting"), [("spool", 0x0000, 2), ("refuse", 0xA700, 1)])
+def test_through_never_overtakes_an_earlier_instance_of_that_uid(
+    spool: Spool, fallback: str, status: int, waiting: int
+) -> None:
+    away = service(spool, FakeTarget(behave=unavailable), store_mode="through", through_fallback="spool")
+    assert store(away, "1.2.3") == 0
+    target = FakeTarget()
+    back = service(spool, target, store_mode="through", through_fallback=fallback)
+    assert store(back, "1.2.3", data_set("1.2.3", pixels=b"newer...")) == status
+    assert target.got == []
+    assert len(list(spool.names())) == waiting
+    assert store(back, "1.2.4") == 0, "others pass"
+    assert len(target.got) == 1
