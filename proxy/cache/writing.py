@@ -211,9 +211,12 @@ class FileWriter:
 def footer_of(whole: memoryview, length: int, located: Located) -> Footer:
     """What the file is. The data set says which instance, not the file meta information: some writers confuse them."""
     meta = read_meta(whole)
+    offset = meta.dataset_offset
+    if located.sop_class_uid and _stands_in(bytes(whole[offset : offset + _HEAD]), located.sop_instance_uid):
+        return Footer(located.sop_class_uid, located.sop_instance_uid, meta.transfer_syntax, offset, length)
     walker = Walker(meta.transfer_syntax, _DEPTH, (_SOP_CLASS, _SOP_INSTANCE))
     with contextlib.suppress(StructureError):
-        for at in range(meta.dataset_offset, meta.dataset_offset + _HEAD, _LOOK):
+        for at in range(offset, offset + _HEAD, _LOOK):
             walker.feed(whole[at : at + _LOOK])
             if _SOP_INSTANCE in walker.found:
                 break
@@ -221,4 +224,12 @@ def footer_of(whole: memoryview, length: int, located: Located) -> Footer:
     if found.get(_SOP_INSTANCE, located.sop_instance_uid) != located.sop_instance_uid:
         raise WrongInstance
     sop_class = located.sop_class_uid or found.get(_SOP_CLASS) or meta.sop_class_uid
-    return Footer(sop_class, located.sop_instance_uid, meta.transfer_syntax, meta.dataset_offset, length)
+    return Footer(sop_class, located.sop_instance_uid, meta.transfer_syntax, offset, length)
+
+
+def _stands_in(head: bytes, sop_instance_uid: str) -> bool:
+    """Does an element SOP Instance UID with this value stand there, in little endian? Quicker than reading them all."""
+    value = sop_instance_uid.encode("ascii", "replace")
+    value += b"\0" * (len(value) % 2)
+    tag, length = b"\x08\x00\x18\x00", len(value).to_bytes(2, "little")
+    return tag + b"UI" + length + value in head or tag + length + b"\0\0" + value in head

@@ -19,7 +19,7 @@ from proxy.services.waiting import Background
 
 _WINDOW = 16  # instances
 _WINDOW_BYTES = 64 << 20  # beyond it, one at a time
-_QUICK = 256 << 10  # bytes; files up to here are downloaded in the caller's thread
+_QUICK = 1024 << 10  # bytes; files up to here are downloaded in the caller's thread
 _LONG = 4 << 20  # bytes; longer files are sent while they are downloaded
 _PATIENCE = 0.5  # seconds until that is given up, and others do it: the requestor must hear from us, and may cancel
 _GIVE_UP_AFTER = 3  # downloads in a row that Orthanc was not there for

@@ -13,7 +13,7 @@ REQUESTOR = Requestor("WS1", "PROXY", Peer("10.0.0.1", 1), "abc", "WS1->PROXY(1)
 
 
 def located(number: int, **more) -> Located:
-    names = {"sop_class_uid": CT, "transfer_syntax": EXPLICIT_LITTLE, "size": 1 << 20} | more
+    names = {"sop_class_uid": CT, "transfer_syntax": EXPLICIT_LITTLE, "size": 2 << 20} | more
     return Located(f"id{number}", f"file{number}", "series", f"1.2.{number}", **names)
 
 
@@ -48,7 +48,7 @@ class Instances:
     def lookup(self, located: Located) -> Held | None:
         return self._held(located, was_hit=True) if located.sop_instance_uid in self.hot else None
 
-    def fetch(self, located: Located, patience: float = 0.0) -> Held:
+    def fetch(self, located: Located, patience: float = 0.0, started: object = None) -> Held:
         uid = located.sop_instance_uid
         with self._lock:
             self.fetched.append(uid)

@@ -71,11 +71,12 @@ class Orthanc:
         self.cancelled.append(job_id)
         raise OrthancUnavailable("even so")
 
-    def holds(self, modality, level, resource):
+    def found(self, modality, level, resource, keywords):
+        assert tuple(keywords) == ("StudyInstanceUID",)
         held = self.there[modality]
         if isinstance(held, Exception):
             raise held
-        return resource in held
+        return [resource] if resource in held else []
 
 
 @pytest.fixture
@@ -202,6 +203,13 @@ def from_archives(orthanc, background, resources=(STUDY_1, STUDY_2), archives=("
 def test_each_archive_sends_what_it_has_and_the_next_is_asked_for_the_rest(background):
     orthanc = Orthanc(there={"first": [STUDY_1], "second": [STUDY_1, STUDY_2]})
     assert from_archives(orthanc, background) == ("", [("first", ("1.2",)), ("second", ("1.3",))])
+
+
+def test_an_archive_is_asked_for_its_matches_by_their_own_unique_keys(background):
+    orthanc = Orthanc()
+    orthanc.found = lambda modality, level, resource, keywords: [STUDY_1, STUDY_2]
+    asked_for = [{"AccessionNumber": "A1"}]
+    assert from_archives(orthanc, background, asked_for) == ("", [("first", ("1.2", "1.3"))])
 
 
 def test_what_no_archive_has_is_no_failure(background):

@@ -78,6 +78,7 @@ class World:
             self.open_receiver,
             self.delegation,
             lambda: "self",
+            lambda level, found: [{level: instance.sop_instance_uid} for instance in found],
         )
         asked = request("C-MOVE", move_destination=destination)
         object.__setattr__(asked, "identifier", data)
@@ -152,10 +153,10 @@ def test_orthanc_store_is_given_the_located_instances(world):
     assert world.opened == []
 
 
-def test_orthanc_move_is_given_the_keys(world):
+def test_orthanc_move_is_given_what_was_located(world):
     world.held["1.3"] = [located(2)]
     assert world.answer(TWO_STUDIES, move_strategy="orthanc-move", destination="WS").status == 0
-    resources = [{"PatientID": "P", "StudyInstanceUID": uid} for uid in ("1.2", "1.3")]
+    resources = [{"STUDY": f"1.2.{number}"} for number in range(3)]
     assert world.delegation.calls == [("move", "self", "STUDY", resources, 3)]
 
 

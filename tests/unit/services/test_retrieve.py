@@ -249,7 +249,7 @@ def test_downloads_run_ahead_of_sending_within_bounds():
 
 
 def test_the_window_is_bounded_in_number_and_bytes():
-    for size, expected in ((1 << 19, 16), (1 << 30, 1)):
+    for size, expected in ((2 << 20, 16), (1 << 30, 1)):
         instances, receiver = Instances(), Receiver()
         asked = request(receiver=receiver)
         batch = Batch([located(n, size=size) for n in range(40)], receiver)
