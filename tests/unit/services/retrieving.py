@@ -55,9 +55,8 @@ class Instances:
             self.under_way += 1
             self.most_under_way = max(self.most_under_way, self.under_way)
         try:
-            if uid in self.slow:
-                if not self.slow[uid].wait(patience or 10):
-                    raise OrthancUnavailable("Orthanc does not answer in time")
+            if uid in self.slow and not self.slow[uid].wait(patience or 10):
+                raise OrthancUnavailable("Orthanc does not answer in time")
             if uid in self.errors:
                 raise self.errors[uid]
             return self._held(located, was_hit=False)
