@@ -14,6 +14,14 @@ UNIQUE_KEYS: dict[Level, int] = {
     "IMAGE": 0x00080018,
 }
 
+NAMED_BY: dict[Level, tuple[str, ...]] = {
+    "PATIENT": ("PatientID",),
+    "STUDY": ("StudyInstanceUID",),
+    "SERIES": ("StudyInstanceUID", "SeriesInstanceUID"),
+    "IMAGE": ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"),
+}
+"""Keywords of the unique keys that name something in another node's hierarchy (PS3.4 C.4.2.2.1), from the top."""
+
 _SPELLINGS: dict[str, Level] = {
     "PATIENT": "PATIENT",
     "PATIENTS": "PATIENT",

@@ -263,16 +263,21 @@ class OrthancClient:
         path = f"/jobs/{quote(job_id, safe='')}/cancel"
         self._once("POST", "/jobs/{id}/cancel", lambda: self._api.post(path, content=b""))
 
-    def holds(self, modality: str, level: str, resource: Mapping[str, str]) -> bool:
-        """Ask a modality by C-FIND whether it has what `resource` names; `level` as "Study"."""
+    def found(
+        self, modality: str, level: str, resource: Mapping[str, str], keywords: Sequence[str]
+    ) -> list[dict[str, str]]:
+        """Ask a modality by C-FIND for what it has of `resource`; each match as `keywords` -> value."""
         path = f"/modalities/{quote(modality, safe='')}/query"
-        body = {"Level": level, "Query": dict(resource)}
+        body = {"Level": level, "Query": {**dict.fromkeys(keywords, ""), **resource}}
         response = self._once("POST", "/modalities/{id}/query", lambda: self._api.post(path, json=body))
         query = quote(str(json_of(response, dict).get("ID", "")), safe="")
-        answers: list[Any] = self._json(
-            "GET", "/queries/{id}/answers", lambda: self._api.get(f"/queries/{query}/answers"), list
+        answers: list[dict[str, Any]] = self._json(
+            "GET",
+            "/queries/{id}/answers",
+            lambda: self._api.get(f"/queries/{query}/answers", params={"expand": "", "simplify": ""}),
+            list,
         )
-        return bool(answers)
+        return [{name: str(answer[name]) for name in keywords if answer.get(name)} for answer in answers]
 
     # ---- how
 

@@ -13,6 +13,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import Protocol
 
+from proxy.dicom.level import NAMED_BY, Level
 from proxy.dicom.messages import Located, Request, Response
 from proxy.dicom.status import Status
 from proxy.dicom.suboperations import SubOperations
@@ -57,8 +58,8 @@ class Orthanc(Protocol):
     def cancel_job(self, job_id: str) -> None:
         """Stop a job."""
 
-    def holds(self, modality: str, level: str, resource: Resource) -> bool:
-        """Ask a modality by C-FIND whether it has something of `resource`."""
+    def found(self, modality: str, level: str, resource: Resource, keywords: Sequence[str]) -> Sequence[Resource]:
+        """Ask a modality by C-FIND for what it has of `resource`; each match as `keywords` -> value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Delegation:
         self,
         request: Request,
         modality: str,
-        level: str,
+        level: Level,
         resources: Sequence[Resource],
         located: Sequence[Located],
         background: Background,
@@ -95,7 +96,7 @@ class Delegation:
         self,
         request: Request,
         archives: Sequence[str],
-        level: str,
+        level: Level,
         resources: Sequence[Resource],
         background: Background,
     ) -> Generator[Response, None, str]:
@@ -107,22 +108,23 @@ class Delegation:
         for archive in archives:
             asking = background.submit(self._held_by, archive, level, left)
             there = yield from waited(asking, request, self.heartbeat, not_counted_yet)
-            if there:
-                start = partial(self.orthanc.start_move, archive, level, there, request.move_destination)
+            if any(there):
+                named = [resource for matches in there for resource in matches]
+                start = partial(self.orthanc.start_move, archive, level, named, request.move_destination)
                 failure = yield from self._done(request, start, background, None)
                 why = why or failure
                 if not failure:
-                    left = [resource for resource in left if resource not in there]
+                    left = [resource for resource, matches in zip(left, there, strict=True) if not matches]
             if not left:
                 return ""
         return why
 
-    def _held_by(self, archive: str, level: str, resources: Sequence[Resource]) -> list[Resource]:
-        """Those that the archive has; all of them where it cannot be asked."""
+    def _held_by(self, archive: str, level: Level, resources: Sequence[Resource]) -> list[Sequence[Resource]]:
+        """What the archive has of each, named as a C-MOVE must name it; the same again where it cannot be asked."""
         try:
-            return [resource for resource in resources if self.orthanc.holds(archive, level, resource)]
+            return [self.orthanc.found(archive, level, resource, NAMED_BY[level]) for resource in resources]
         except OrthancRefused:
-            return list(resources)
+            return [[resource] for resource in resources]
 
     def _sent(
         self,

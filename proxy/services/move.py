@@ -12,7 +12,7 @@ from functools import partial
 from proxy.config import LimitsSettings, Pipeline
 from proxy.dicom.contexts import Proposal, proposals
 from proxy.dicom.identifier import RetrieveKeys, retrieve_keys
-from proxy.dicom.level import UNIQUE_KEYS
+from proxy.dicom.level import UNIQUE_KEYS, Level
 from proxy.dicom.messages import Counts, Located, Receiver, Request, Response
 from proxy.dicom.status import PENDING, Status
 from proxy.errors import DestinationUnreachable, OrthancError
@@ -33,7 +33,11 @@ _KEYWORDS = {
 
 @dataclass(frozen=True, slots=True)
 class MoveService:
-    """Answers C-MOVE. `own_modality` tells Orthanc's name for its entry of itself, or raises OrthancError."""
+    """Answers C-MOVE.
+
+    `own_modality` tells Orthanc's name for its entry of itself, `unique_keys` what was located at some level, as a
+    C-MOVE has to name it; both raise OrthancError.
+    """
 
     pipeline: Pipeline
     limits: LimitsSettings
@@ -43,6 +47,7 @@ class MoveService:
     open_receiver: OpenReceiver
     delegation: Delegation
     own_modality: Callable[[], str]
+    unique_keys: Callable[[Level, Sequence[Located]], Sequence[Resource]]
 
     def answer(self, request: Request) -> Iterator[Response]:
         """Pendings with counts, then the final response. Raises ProxyError."""
@@ -118,7 +123,7 @@ class MoveService:
             case "orthanc-store":
                 return self.delegation.store(request, destination.modality, located, background)
             case "orthanc-move":
-                resources = [_resource(member) for member in _members(keys)]
+                resources = self.unique_keys(keys.level, located)
                 return self.delegation.move(request, self.own_modality(), keys.level, resources, located, background)
         return self.retrieval.run(request, self._batches(request, destination, located), background)
 

@@ -12,6 +12,7 @@ from proxy.dicom.messages import Receiver
 from proxy.dicom.negotiation import Supported
 from proxy.journal import Journal
 from proxy.orthanc.client import OrthancClient
+from proxy.orthanc.hierarchy import unique_keys
 from proxy.orthanc.holdings import holdings
 from proxy.orthanc.modalities import Modality
 from proxy.orthanc.revisits import Revisits
@@ -102,6 +103,7 @@ class Workshop:
             open_receiver=_Opener(settings, contexts),
             delegation=Delegation(client, settings.listener.heartbeat_interval),
             own_modality=partial(own_modality, client, client.backend.self_modality),
+            unique_keys=partial(unique_keys, client),
         ).answer
         answers["commitment"] = CommitmentService(
             name,

@@ -93,6 +93,56 @@ def test_cancel_ends_orthancs_job(
     assert len(receiver.arrivals) < _COUNT
 
 
+def test_cancel_of_a_move_by_orthanc_is_answered_though_its_request_goes_on(
+    fresh_orthanc: Orthanc, study: str, start_proxy: Callable[..., Proxy], start_recorder: Callable[..., Recorder]
+) -> None:
+    """A C-MOVE that Orthanc has begun towards itself cannot be recalled; the requestor is free at once."""
+
+    def slow(arrival: Arrival) -> int:
+        if len(receiver.arrivals) == 1:
+            scu.association.send_c_cancel(9, query_model=STUDY_MOVE)
+        go_on.wait(10)
+        return 0
+
+    go_on = threading.Event()
+    receiver = start_recorder("WS1", answer=slow)
+    fresh_orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", receiver.port])
+    proxy = start_proxy(fresh_orthanc, pipeline("orthanc-move"))
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("STUDY", StudyInstanceUID=study), "WS1", message_id=9)[-1]
+        go_on.set()
+        assert final.status == 0xFE00
+        assert scu.echo() == 0x0000
+
+
+@pytest.mark.parametrize("strategy", ["orthanc-store", "orthanc-move"])
+def test_only_what_the_list_names_is_sent(
+    one_fresh_orthanc: Orthanc,
+    start_proxy: Callable[..., Proxy],
+    start_recorder: Callable[..., Recorder],
+    strategy: str,
+) -> None:
+    orthanc = one_fresh_orthanc
+    images = list(series(4))
+    upload(orthanc, *images)
+    receiver = start_recorder("WS1")
+    orthanc.put("/modalities/ws", ["WS1", "127.0.0.1", receiver.port])
+    orthanc.put("/modalities/itself", [orthanc.aet, "127.0.0.1", orthanc.dicom_port])
+    proxy = start_proxy(orthanc, pipeline(strategy))
+    wanted = [images[0].SOPInstanceUID, images[2].SOPInstanceUID, "2.25.404"]
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        final = scu.move(keys("IMAGE", SOPInstanceUID=wanted), "WS1")[-1]
+        assert (final.status, final.counts()) == (0x0000, (None, 2, 0, 0))
+        series_uid = images[0].SeriesInstanceUID
+        final = scu.move(keys("SERIES", SeriesInstanceUID=series_uid), "WS1")[-1]
+        assert (final.status, final.counts()) == (0x0000, (None, 4, 0, 0))
+        nothing = scu.move(keys("STUDY", StudyInstanceUID="2.25.404"), "WS1")[-1]
+        assert (nothing.status, nothing.counts()) == (0x0000, (None, 0, 0, 0))
+    arrived = [arrival.sop_instance_uid for arrival in receiver.arrivals]
+    assert set(arrived[:2]) == set(wanted[:2])
+    assert set(arrived[2:]) == {image.SOPInstanceUID for image in images}
+
+
 @pytest.mark.parametrize("strategy", ["orthanc-store", "orthanc-move"])
 def test_a_destination_that_orthanc_cannot_reach_is_a702(
     fresh_orthanc: Orthanc, study: str, start_proxy: Callable[..., Proxy], strategy: str
