@@ -1,5 +1,6 @@
 """Settings of the process as a whole: [proxy], [listener], [logging], [storage], [limits]."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,11 @@ class ProxySettings(Table):
         30.0,
         description="Seconds that running requests get to finish on SIGTERM before their associations abort",
     )
+
+    @property
+    def worker_processes(self) -> int:
+        """How many there are to be."""
+        return self.workers or os.cpu_count() or 1
 
 
 class ListenerSettings(Table):

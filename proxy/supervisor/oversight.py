@@ -129,7 +129,7 @@ def _assembled(
         config_files=config_files,
         listening=listening,
         crew=Crew(
-            settings.proxy.workers or os.cpu_count() or 1,
+            settings.proxy.worker_processes,
             listening,
             occupancy_file.fileno(),
             hear,

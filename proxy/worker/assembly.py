@@ -3,7 +3,6 @@
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from typing import Protocol
 
 from proxy.config import Settings
@@ -52,10 +51,16 @@ class Assembly:
             listeners.append((plain, None))
         if tls is not None:
             listeners.append((tls, self._tls))
-        wire: Callable[..., Server] = StockServer if settings.listener.wire == "stock" else FastServer
-        self._server = wire(listeners, self._application, settings.listener, settings.limits)
+        self._server = self._wire(listeners)
         self._drain_lock = threading.Lock()
         self.drained = False
+
+    def _wire(self, listeners: list[tuple[socket.socket, ssl.SSLContext | None]]) -> Server:
+        settings = self._settings
+        if settings.listener.wire == "stock":
+            return StockServer(listeners, self._application, settings.listener, settings.limits)
+        shared = settings.proxy.worker_processes > 1
+        return FastServer(listeners, self._application, settings.listener, settings.limits, shared=shared)
 
     def start(self) -> None:
         """Serve."""
