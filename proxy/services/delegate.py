@@ -62,6 +62,11 @@ class Orthanc(Protocol):
         """Ask a modality by C-FIND for what it has of `resource`; each match as `keywords` -> value."""
 
 
+def level_to_ask(level: Level) -> Level:
+    """The level at which Orthanc can ask: it moves in the Study Root model, which has no patients (PS3.4 C.6.2.1)."""
+    return "STUDY" if level == "PATIENT" else level
+
+
 @dataclass(frozen=True, slots=True)
 class Delegation:
     """Lets Orthanc send. `heartbeat` is in seconds."""
@@ -104,6 +109,7 @@ class Delegation:
 
         What no archive has is no failure: nothing matched. Raises Cancelled, OrthancUnavailable.
         """
+        level = level_to_ask(level)
         left, why = list(resources), ""
         for archive in archives:
             asking = background.submit(self._held_by, archive, level, left)

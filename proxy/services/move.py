@@ -16,7 +16,7 @@ from proxy.dicom.level import UNIQUE_KEYS, Level
 from proxy.dicom.messages import Counts, Located, Receiver, Request, Response
 from proxy.dicom.status import PENDING, Status
 from proxy.errors import DestinationUnreachable, OrthancError
-from proxy.services.delegate import Delegation, Resource
+from proxy.services.delegate import Delegation, Resource, level_to_ask
 from proxy.services.destinations import Destinations, MoveDestination, OpenReceiver
 from proxy.services.get import Locate
 from proxy.services.retrieve import Batch, Retrieval, not_counted_yet, nothing_matched, too_many
@@ -123,8 +123,9 @@ class MoveService:
             case "orthanc-store":
                 return self.delegation.store(request, destination.modality, located, background)
             case "orthanc-move":
-                resources = self.unique_keys(keys.level, located)
-                return self.delegation.move(request, self.own_modality(), keys.level, resources, located, background)
+                level = level_to_ask(keys.level)
+                resources = self.unique_keys(level, located)
+                return self.delegation.move(request, self.own_modality(), level, resources, located, background)
         return self.retrieval.run(request, self._batches(request, destination, located), background)
 
     def _batches(self, request: Request, destination: MoveDestination, located: Sequence[Located]) -> list[Batch]:

@@ -212,6 +212,15 @@ def test_an_archive_is_asked_for_its_matches_by_their_own_unique_keys(background
     assert from_archives(orthanc, background, asked_for) == ("", [("first", ("1.2", "1.3"))])
 
 
+def test_of_a_patient_the_studies_are_asked_for(background):
+    """Asked for a patient in the Study Root model some archives answer success and send nothing."""
+    orthanc = Orthanc()
+    orthanc.found = lambda modality, level, resource, keywords: [STUDY_1] if level == "STUDY" else []
+    asked = request("C-MOVE", move_destination="DEST")
+    list(Delegation(orthanc, 5.0).from_archives(asked, ["first"], "PATIENT", [{"PatientID": "P"}], background))
+    assert orthanc.calls == [("move", "first", "STUDY", ("1.2",), "DEST")]
+
+
 def test_what_no_archive_has_is_no_failure(background):
     assert from_archives(Orthanc(there={"first": [], "second": []}), background) == ("", [])
 
