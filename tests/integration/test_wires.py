@@ -5,12 +5,25 @@ from collections.abc import Callable
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
 from proxy.demo.orthanc import Orthanc
+from tests.support import raw
+from tests.support.destinations import Recorder
 from tests.support.population import CT, NAMES
 from tests.support.proxy_process import Proxy, ProxyPool
-from tests.support.scu import PATIENT_FIND, PATIENT_GET, STUDY_FIND, STUDY_GET, Answer, Scu, associated, keys
+from tests.support.scu import (
+    PATIENT_FIND,
+    PATIENT_GET,
+    STUDY_FIND,
+    STUDY_GET,
+    STUDY_MOVE,
+    Answer,
+    Scu,
+    associated,
+    keys,
+)
 
 _FINDS: dict[str, tuple[str, Dataset]] = {
     "all studies": (STUDY_FIND, keys("STUDY", StudyInstanceUID="", PatientName="", ModalitiesInStudy="")),
@@ -100,6 +113,84 @@ def test_an_unknown_move_destination_is_answered_alike(wires: tuple[Proxy, Proxy
     fast, stock = _on_both(wires, lambda scu: scu.move(identifier, "NOBODY"))
     assert fast == stock
     assert fast[-1][0] == 0xA801
+
+
+_LITTLE = (raw.IMPLICIT, raw.EXPLICIT)
+_BYTES: dict[str, tuple[int, str, Dataset | None]] = {
+    "an echo": (raw.C_ECHO, raw.VERIFICATION, None),
+    **{f"a find, {name}": (raw.C_FIND, model, identifier) for name, (model, identifier) in _FINDS.items()},
+    **{
+        f"a get, {name}": (raw.C_GET, *_RETRIEVES[name])
+        for name in ("nothing", "an empty unique key", "no unique key", "a study")  # no storage class is proposed
+    },
+    "a move to nobody": (raw.C_MOVE, STUDY_MOVE, keys("STUDY", StudyInstanceUID=CT.study_instance_uid)),
+    "a move without a level and key": (raw.C_MOVE, STUDY_MOVE, keys(PatientName="X")),
+}
+
+
+@pytest.mark.parametrize("syntax", _LITTLE)
+@pytest.mark.parametrize("name", _BYTES)
+def test_responses_are_the_same_bytes(name: str, syntax: str, wires: tuple[Proxy, Proxy]) -> None:
+    field, model, identifier = _BYTES[name]
+    data = None if identifier is None else encode(identifier, syntax == raw.IMPLICIT, True)
+    extra = raw.element(0x00000600, "NOBODY") if field == raw.C_MOVE else b""
+    command = raw.command(field, message_id=7, sop_class=model, data=data is not None, extra=extra)
+    fast, stock = (_said(proxy, model, syntax, raw.message(1, command, data)) for proxy in wires)
+    assert fast
+    assert fast == stock
+
+
+def _said(proxy: Proxy, model: str, syntax: str, message: bytes) -> list[tuple[int, bytes, bytes]]:
+    """The responses with a status of their own: context ID, command set and data set of each, as they came."""
+    peer = raw.Peer.connect(proxy.dicom_port)
+    try:
+        peer.associate(proxy.aet, [(1, model, (syntax,))])
+        peer.send(message)
+        said = []
+        while True:
+            answer = _message(peer)
+            status = raw.us(raw.elements(answer[1])[0x00000900])
+            if status != 0xFF00 or answer[2]:  # how often a retrieve tells its counts is a matter of time
+                said.append(answer)
+            if status not in (0xFF00, 0xFF01):
+                return said
+    finally:
+        peer.close()
+
+
+def _message(peer: raw.Peer) -> tuple[int, bytes, bytes]:
+    """The next message, which has a data set unless its command says otherwise."""
+    parts = [b"", b""]
+    while True:
+        kind, body = peer.read(10)
+        assert kind == raw.P_DATA
+        for context_id, control, fragment in raw.values(body):
+            parts[0 if control & 1 else 1] += fragment
+            without = raw.us(raw.elements(parts[0])[0x00000800]) == raw.NO_DATA if control == 3 else control == 2
+            if without:
+                return context_id, parts[0], parts[1]
+
+
+def test_what_a_move_sends_and_says_is_the_same(
+    one_orthanc: Orthanc, start_proxy: Callable[..., Proxy], start_recorder: Callable[..., Recorder]
+) -> None:
+    statuses = {CT.sop_instance_uid(1): 0xA700, CT.sop_instance_uid(2): 0xB000}
+    receiver = start_recorder("WS1", answer=lambda arrival: statuses.get(arrival.sop_instance_uid, 0))
+    destination = {"destinations": {"D": {"aet": "WS1", "host": "127.0.0.1", "port": receiver.port}}}
+    said, sent = [], []
+    for wire in ("fast", "stock"):
+        proxy = start_proxy(one_orthanc, destination, {"listener": {"wire": wire}})
+        with associated(proxy.dicom_port, proxy.aet) as scu:
+            said.append(_comparable(scu.move(keys("STUDY", StudyInstanceUID=CT.study_instance_uid), "WS1")[-1]))
+        (proposed,) = receiver.associations
+        contexts = [(context.abstract_syntax, context.transfer_syntax) for context in proposed]
+        sent.append((contexts, list(receiver.arrivals)))
+        receiver.arrivals.clear()
+        receiver.associations.clear()
+    assert said[0] == said[1]
+    assert said[0][0] == 0xB000
+    assert sent[0] == sent[1]
+    assert len(sent[0][1]) == CT.slices
 
 
 def test_a_wrong_called_ae_title_is_refused_alike(wires: tuple[Proxy, Proxy]) -> None:
