@@ -25,8 +25,9 @@ from tests.support.proxy_process import Proxy
 from tests.support.rest import assert_same_instances, stored_files
 from tests.support.waiting import wait_until
 
-_SENDERS = 4
 _INSTANCES = int(os.environ.get("SOAK_INSTANCES", "240"))
+_SOAK = _INSTANCES > 1000
+_SENDERS = 8 if _SOAK else 4
 
 
 class Sender(threading.Thread):
@@ -87,6 +88,7 @@ def kill_supervisor(proxy: Proxy) -> None:
 def kill_all(proxy: Proxy) -> None:
     """As a power cut does, but for what the kernel still writes."""
     proxy.kill()
+    wait_until(lambda: not proxy.child.leftovers())
     proxy.start()
 
 
@@ -141,10 +143,11 @@ def test_what_was_acknowledged_before_sigkill_arrives(
     proxy = start(start_proxy, one_fresh_orthanc, mode)
     sent = senders(proxy, "KILLED")
     blows = 0
-    while blows < 3 or (_INSTANCES > 1000 and any(sender.is_alive() for sender in sent)):
+    while blows < 3 or (_SOAK and any(sender.is_alive() for sender in sent)):
         time.sleep(random.uniform(0.05, 0.4))
         _BLOWS[victim](proxy)
         blows += 1
+    print(f"{blows} blows")
     assert_nothing_is_lost(proxy, one_fresh_orthanc, sent, "KILLED")
     assert sum(sender.broken for sender in sent) > 0, "no blow has hit anybody"
 
@@ -154,12 +157,15 @@ def test_what_was_acknowledged_arrives_though_orthanc_and_all_of_us_are_killed_i
 ) -> None:
     proxy = start(start_proxy, one_fresh_orthanc)
     sent = senders(proxy, "TURNS")
-    for _ in range(3):
+    turns = 0
+    while turns < 3 or (_SOAK and any(sender.is_alive() for sender in sent)):
         time.sleep(random.uniform(0.05, 0.3))
         one_fresh_orthanc.kill()
         time.sleep(random.uniform(0.05, 0.3))
         random.choice([*_BLOWS.values()])(proxy)
         one_fresh_orthanc.start()
+        turns += 1
+    print(f"{turns} turns")
     assert_nothing_is_lost(proxy, one_fresh_orthanc, sent, "TURNS")
 
 
