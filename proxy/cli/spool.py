@@ -121,6 +121,8 @@ def _contents(config: Path | None, overrides: list[str] | None) -> Iterator[Cont
         spool = Spool(settings.storage.path, settings.spool)
         with contextlib.closing(spool):
             yield Contents(spool)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        raise
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror or error}")
 
