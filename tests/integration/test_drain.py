@@ -84,8 +84,8 @@ def test_a_stuck_peer_does_not_hold_the_process_past_the_drain_timeout(
         _wait_until(lambda: bool(receiver.arrivals))
         began = time.monotonic()
         proxy.child.signal(signal.SIGTERM)
-        assert proxy.child.process.wait(12) == 0
-        assert 1.5 < time.monotonic() - began < 9
+        assert proxy.child.process.wait(20) == 0
+        assert 1.5 < time.monotonic() - began < 12  # the workers get 5 s more to end in
         assert not proxy.child.leftovers()
     finally:
         stuck.set()

@@ -80,6 +80,33 @@ def test_orthancs_modalities_are_destinations_whatever_the_case(
     assert len(receiver.files) == 2
 
 
+def test_keys_of_any_level_and_lists_name_what_is_sent(
+    one_orthanc: Orthanc, start_proxy: Callable[..., Proxy], start_recorder: Callable[..., Recorder]
+) -> None:
+    receiver = start_recorder("WS1")
+    proxy = start_proxy(one_orthanc, destination(receiver))
+    images = [CT.sop_instance_uid(1), "2.25.404", CT.sop_instance_uid(3)]
+    study = {"StudyInstanceUID": CT.study_instance_uid}
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        for identifier, count in (
+            (keys("SERIES", SeriesInstanceUID=CT.series_instance_uid), CT.slices),
+            (keys("IMAGE", SOPInstanceUID=images), 2),
+            (keys("STUDY", StudyInstanceUID=[CT.study_instance_uid, "2.25.404"]), CT.slices),
+            (keys(None, SOPInstanceUID=images[0], **study), 1),
+            (keys("STUDY", StudyInstanceUID="2.25.404"), 0),
+        ):
+            receiver.arrivals.clear()
+            final = scu.move(identifier, "WS1")[-1]
+            assert (final.status, final.counts()) == (0x0000, (None, count, 0, 0))
+            assert len({arrival.sop_instance_uid for arrival in receiver.arrivals}) == count
+        for illegal in (keys("STUDY", StudyInstanceUID=""), keys("SERIES", **study), keys("STUDY", PatientID="CT-1")):
+            receiver.arrivals.clear()
+            final = scu.move(illegal, "WS1")[-1]
+            assert (final.status, receiver.arrivals) == (0xA900, [])
+            assert final.offending
+            assert final.comment
+
+
 def test_an_unknown_destination_is_a801(one_proxy: Proxy) -> None:
     with associated(one_proxy.dicom_port, one_proxy.aet) as scu:
         (final,) = scu.move(STUDY, "NOWHERE")
