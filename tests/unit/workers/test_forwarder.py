@@ -91,6 +91,29 @@ def test_order_survives_a_restart(tmp_path: Path) -> None:
     assert [data for _, data in target.got] == versions
 
 
+def test_a_clock_that_jumps_back_changes_neither_order_nor_ages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, target = open_spool(tmp_path), FakeTarget(behave=unavailable)
+    versions = [data_set("1.1", pixels=f"version{number:03d}".encode()) for number in range(5)]
+    hours = iter(range(100))
+    monkeypatch.setattr(time, "time", lambda: 1.8e9 - 3600 * next(hours))
+    monkeypatch.setattr(time, "time_ns", lambda: int(1.8e18) - 3600 * 10**9 * next(hours))
+    for version in versions:
+        store(service(spool), "1.1", version)
+    monkeypatch.undo()
+    with forwarding(spool, target) as forwarder:
+        wait_until(lambda: forwarder.snapshot().waiting == 5)
+        assert 0 <= forwarder.snapshot().oldest_age < 60
+        target.behave = lambda parcel: None
+        wait_until(is_done(spool))
+    assert [data for _, data in target.got] == versions
+
+
+def unavailable(parcel: Parcel) -> None:
+    raise OrthancUnavailable("away")
+
+
 def test_nothing_is_let_go_before_the_target_has_confirmed(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     there: list[bool] = []
