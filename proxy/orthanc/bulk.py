@@ -1,4 +1,4 @@
-"""The lean way for bytes: instance files in and out over libcurl, at a tenth of what httpx takes for each of them.
+"""The lean way: instance files in and out, and questions, over libcurl, at a tenth of what httpx takes for each.
 
 Everything else goes through pyorthanc and httpx; both speak to the same Orthanc with the same credentials.
 """
@@ -8,6 +8,7 @@ import io
 import math
 import queue
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +52,12 @@ class Bulk:
             self._perform(curl, path, answer.raise_own)
             return answer.finish()
 
-    def post(self, path: str, content: Callable[[], Iterable[Buffer]], length: int) -> tuple[int, bytes]:
-        """POST a file in pieces; HTTP status and body. `content` is called once more where a connection was stale.
+    def post(
+        self, path: str, content: Callable[[], Iterable[Buffer]], length: int, content_type: str = "application/dicom"
+    ) -> tuple[int, bytes]:
+        """POST a file, or a question, in pieces; HTTP status and body. Raises OrthancUnavailable.
 
-        Raises OrthancUnavailable.
+        `content` is called once more where a connection was stale.
         """
         for stale in (True, False):
             with self._connection() as curl:
@@ -62,7 +65,7 @@ class Bulk:
                 curl.setopt(pycurl.POST, 1)
                 curl.setopt(pycurl.TIMEOUT_MS, 0)
                 curl.setopt(pycurl.POSTFIELDSIZE_LARGE, length)
-                curl.setopt(pycurl.HTTPHEADER, [*self._headers, "Content-Type: application/dicom", "Expect:"])
+                curl.setopt(pycurl.HTTPHEADER, [*self._headers, f"Content-Type: {content_type}", "Expect:"])
                 curl.setopt(pycurl.READFUNCTION, _Source(content()).read)
                 curl.setopt(pycurl.WRITEFUNCTION, answer.write)
                 try:
@@ -83,6 +86,7 @@ class Bulk:
 
     def _perform(self, curl: pycurl.Curl, path: str, raise_own: Callable[[], None]) -> None:
         curl.setopt(pycurl.URL, self._url + path)
+        curl.setopt(pycurl.XFERINFOFUNCTION, _Silence(self._backend.read_timeout).has_lasted)
         try:
             curl.perform()
         except pycurl.error as error:
@@ -105,6 +109,7 @@ class Bulk:
         curl.setopt(pycurl.WRITEFUNCTION, len)  # or it would hold on to what it was given
         curl.setopt(pycurl.HEADERFUNCTION, len)
         curl.setopt(pycurl.READFUNCTION, _nothing)
+        curl.setopt(pycurl.XFERINFOFUNCTION, _nobody_waits)
         try:
             self._idle.put_nowait(curl)
         except queue.Full:
@@ -184,6 +189,26 @@ class _Source:
         return piece
 
 
+class _Silence:
+    """Ends a transfer without a byte for so many seconds; libcurl's own measure is a mean over the last five."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._moved = -1.0
+        self._since = 0.0
+
+    def has_lasted(self, _download: float, down: float, _upload: float, up: float) -> int:
+        """Called by libcurl with what has come and gone so far; anything but 0 makes it stop."""
+        now, moved = time.monotonic(), down + up
+        if moved != self._moved:
+            self._moved, self._since = moved, now
+        return int(now - self._since > self._seconds)
+
+
+def _nobody_waits(*_: float) -> int:
+    return 0
+
+
 def _nothing(size: int) -> bytes:  # noqa: ARG001
     return b""
 
@@ -196,8 +221,7 @@ def _handle(backend: Backend) -> pycurl.Curl:
     curl.setopt(pycurl.UPLOAD_BUFFERSIZE, _PIECE)
     curl.setopt(pycurl.TCP_NODELAY, 1)
     curl.setopt(pycurl.CONNECTTIMEOUT_MS, math.ceil(backend.connect_timeout * 1000))
-    curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)  # nothing at all for so many seconds
-    curl.setopt(pycurl.LOW_SPEED_TIME, max(1, math.ceil(backend.read_timeout)))
+    curl.setopt(pycurl.NOPROGRESS, 0)  # so that it asks XFERINFOFUNCTION, once a second at least
     if backend.url.startswith("https:"):
         _secure(curl, backend)
     return curl
@@ -228,7 +252,7 @@ def _words_for_curl(code: int) -> str:
             return "Orthanc's host name is unknown"
         case pycurl.E_COULDNT_CONNECT:
             return "Orthanc refuses connections"
-        case pycurl.E_OPERATION_TIMEDOUT:
+        case pycurl.E_OPERATION_TIMEDOUT | pycurl.E_ABORTED_BY_CALLBACK:
             return "Orthanc does not answer in time"
         case pycurl.E_PEER_FAILED_VERIFICATION | pycurl.E_SSL_CACERT_BADFILE:
             return "Orthanc's TLS certificate is not trusted"
