@@ -18,7 +18,7 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Protocol
 
-from proxy.config import AccessRule, Pipeline
+from proxy.config import AccessRule, Pipeline, Settings
 from proxy.dicom.messages import Offer, Peer, Refusal, UserIdentity
 from proxy.errors import AccessDenied
 
@@ -109,6 +109,27 @@ def _granted_by_orthanc(pipeline: Pipeline, offer: Offer, modalities: Collection
         if here or (anywhere and not always.check_modality_host):
             granted.add(service)
     return frozenset(granted)
+
+
+def open_to_the_network(settings: Settings) -> list[str]:
+    """A warning for each pipeline that lets in whoever reaches the port, where that is not this machine alone."""
+    listener = settings.listener
+    checked = listener.tls.client_certificate == "required" and listener.tls.certificate is not None
+    if _is_loopback(listener.bind_address) or (checked and listener.tls.bind_port is None):
+        return []
+    return [
+        f'pipeline {name} has access = "open" on {listener.bind_address}: whoever reaches the port may use '
+        f'{", ".join(pipeline.services)}; set [pipelines.{name}] access to "list" or "orthanc"'
+        for name, pipeline in settings.pipelines.items()
+        if pipeline.access == "open"
+    ]
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def unknown_called_aet(called_aet: str) -> Refusal:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy import log
+from proxy.access import open_to_the_network
 from proxy.admin.board import Board
 from proxy.admin.server import AdminServer
 from proxy.cache.files import CacheFiles
@@ -81,7 +82,13 @@ class Oversight:
             words = words or ("the configuration was read again and is in force",)
             for line in words:
                 _LOGGER.info("reload: %s", line)
+            self.warn_if_open()
             return True, words
+
+    def warn_if_open(self) -> None:
+        """Tell which pipelines anybody may use."""
+        for warning in open_to_the_network(self.settings):
+            self.journal.emit(Trouble(where="access", what=warning))
 
 
 @contextlib.contextmanager
@@ -98,6 +105,7 @@ def oversee(load: Callable[[], Settings], settings: Settings, config_files: tupl
         stack.callback(listening.close)
         stack.callback(spool.close)
         oversight = _assembled(load, settings, config_files, listening, spool, stack)
+        oversight.warn_if_open()
         _start(oversight, stack)
         yield oversight
 

@@ -12,6 +12,7 @@ from tests.attack.kit import Victim
 from tests.support import raw
 from tests.support.instances import part10, series
 from tests.support.proxy_process import Proxy, settings
+from tests.support.scu import associated, keys
 
 CT = SyntheticSeries(name="victim", slices=10, rows=64, columns=64)
 LIMITS = {
@@ -49,6 +50,8 @@ def proxy_victim(folder: Path, *, wire: str = "fast", workers: int = 1) -> Itera
         try:
             for _ in range(20):
                 raw.echo(proxy.dicom_port, proxy.aet)
+            with associated(proxy.dicom_port, proxy.aet) as scu:
+                scu.get(keys("STUDY", StudyInstanceUID=CT.study_instance_uid))
             yield Victim(
                 proxy.dicom_port,
                 proxy.aet,

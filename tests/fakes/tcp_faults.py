@@ -14,6 +14,7 @@ class TcpFaults:
 
     `reset_after`: RST in both directions. `freeze_after`: nothing is passed on any more, in either direction, but
     the connection stays. `rate`: bytes per second. `accept`: False closes every new connection at once.
+    `comes_back`: False makes it so after the first fault.
     """
 
     target: int
@@ -21,6 +22,7 @@ class TcpFaults:
     freeze_after: int | None = None
     rate: int | None = None
     accept: bool = True
+    comes_back: bool = True
     port: int = 0
     _listener: socket.socket | None = None
     _open: list[socket.socket] = field(default_factory=list)
@@ -60,12 +62,14 @@ class TcpFaults:
             while data := source.recv(4096):
                 passed += len(data) if counts else 0
                 if self.reset_after is not None and passed > self.reset_after:
+                    self.accept = self.comes_back
                     for end in (source, sink):
                         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         end.close()
                     return
                 if self.freeze_after is not None and passed > self.freeze_after:
                     frozen.set()
+                    self.accept = self.comes_back
                 if frozen.is_set():
                     time.sleep(60)
                     return

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.attack import plain_scp
+from tests.attack import identifiers, instances, plain_scp
 from tests.attack.catalogue import ATTACKS
 from tests.attack.kit import Attack, Victim, run
 from tests.attack.target import proxy_victim
@@ -26,9 +26,30 @@ def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
         yield target
 
 
+@pytest.fixture(scope="module")
+def stock_victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """The same on pynetdicom's upper layer, which is not as hard to hurt."""
+    with proxy_victim(tmp_path_factory.mktemp("victim"), wire="stock") as target:
+        yield target
+
+
 @pytest.mark.parametrize("attack", _QUICK, ids=[attack.name for attack in _QUICK])
 def test_the_proxy_survives(attack: Attack, victim: Victim) -> None:
     verdict = run(attack, victim)
+    assert not verdict.complaints
+
+
+_OF_THE_WIRE = ("a sender that stops within an instance", "128 MB of an instance that is never finished")
+_JUDGED_BY_US = [
+    attack
+    for attack in (*identifiers.ATTACKS, *instances.ATTACKS)
+    if not attack.slow and attack.name not in _OF_THE_WIRE
+]
+
+
+@pytest.mark.parametrize("attack", _JUDGED_BY_US, ids=[attack.name for attack in _JUDGED_BY_US])
+def test_what_the_services_judge_holds_on_the_stock_wire(attack: Attack, stock_victim: Victim) -> None:
+    verdict = run(attack, stock_victim)
     assert not verdict.complaints
 
 

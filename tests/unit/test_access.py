@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proxy.access import Grant, decide, pinned_elsewhere, same_aet, unknown_called_aet
-from proxy.config import AccessRule, AlwaysAllow, Pipeline
+from proxy.access import Grant, decide, open_to_the_network, pinned_elsewhere, same_aet, unknown_called_aet
+from proxy.config import AccessRule, AlwaysAllow, Pipeline, Settings
 from proxy.dicom.messages import Offer, Peer, Refusal, UserIdentity
 from proxy.errors import AccessDenied
 
@@ -164,3 +164,29 @@ def test_a_pinned_title_needs_its_certificate(peer, kept_out):
 def test_titles_are_the_same_whatever_case_and_padding():
     assert same_aet(" Ws1", "WS1 ")
     assert not same_aet("WS1", "WS2")
+
+
+@pytest.mark.parametrize(
+    ("listener", "access", "warned"),
+    [
+        ({"bind_address": "0.0.0.0"}, "open", True),
+        ({"bind_address": "::"}, "open", True),
+        ({"bind_address": "127.0.0.1"}, "open", False),
+        ({"bind_address": "::1"}, "open", False),
+        ({"bind_address": "0.0.0.0"}, "orthanc", False),
+        ({"bind_address": "0.0.0.0", "tls": {"certificate": "c.pem", "ca": "ca.pem"}}, "open", False),
+        ({"bind_address": "0.0.0.0", "tls": {"certificate": "c.pem", "client_certificate": "none"}}, "open", True),
+        ({"bind_address": "0.0.0.0", "tls": {"certificate": "c.pem", "ca": "c.pem", "bind_port": 2762}}, "open", True),
+    ],
+)
+def test_who_lets_everybody_on_the_network_in_is_warned(listener, access, warned):
+    settings = Settings.model_validate(
+        {
+            "listener": listener,
+            "pipelines": {"p": {"access": access}},
+            "backends": {"orthanc": {"url": "http://127.0.0.1:8042"}},
+        }
+    )
+    warnings = open_to_the_network(settings)
+    assert bool(warnings) is warned
+    assert all("pipeline p" in warning for warning in warnings)
