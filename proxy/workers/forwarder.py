@@ -25,7 +25,7 @@ from proxy.spool.deadletters import DeadLetters, Letter
 from proxy.spool.parcel import Damaged, Target, is_final, opened
 from proxy.spool.spool import Spool
 from proxy.spool.waiting import Waiting
-from proxy.workers.lane import Lane, LaneState, let_others_go_first
+from proxy.workers.lane import Lane, LaneState, burst_pause, let_others_go_first
 from proxy.workers.waiting_room import WaitingRoom
 
 _LOGGER = logging.getLogger(__name__)
@@ -78,6 +78,7 @@ class Forwarder:
         self._lanes = {name: self._lane(target) for name, target in targets.items()}
         self._room = WaitingRoom(spool, self.dead_letters, self._lanes, pipelines, clock, self._complain)
         self._missed = -1
+        self._arrived_at = float("-inf")
         self._news = threading.Thread(target=self._listen, name="spool-news", daemon=True)
 
     def __repr__(self) -> str:
@@ -181,6 +182,7 @@ class Forwarder:
             self._missed = -1  # cut by a crash: look for oneself
             return
         with self._changed:
+            self._arrived_at = self._clock()
             self._room.admit(waiting)
             self._changed.notify_all()
 
@@ -220,10 +222,11 @@ class Forwarder:
         with self._changed:
             while not self._stopping and not lane.closed:
                 now = self._clock()
-                item = lane.take(now)
+                lull = burst_pause(now, self._arrived_at, lane.backlog.oldest())
+                item = lane.take(now) if lull <= 0 else None
                 if item is not None:
                     return item
-                self._changed.wait(lane.pause(now))
+                self._changed.wait(lane.pause(now) if lull <= 0 else lull)
         return None
 
     def _deliver(self, lane: Lane, item: Item) -> tuple[str, str]:

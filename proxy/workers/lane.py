@@ -11,6 +11,8 @@ from proxy.spool.breaker import Breaker
 from proxy.spool.parcel import Target
 
 _NICE = 10
+_LULL = 0.1  # seconds without an arrival end a burst
+_HELD_BACK = 2.0  # seconds that nobody waits longer for a burst
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,16 @@ class Lane:
             why=self.breaker.why,
             retry_at=time.time() + retry_at - now if retry_at is not None else None,
         )
+
+
+def burst_pause(now: float, arrived_at: float, oldest: float | None) -> float:
+    """Seconds to hold back while a burst of instances arrives, so that disk and processors answer its sender first.
+
+    All times are monotonic; `oldest`: since when the longest waiting waits. 0 or less = do not.
+    """
+    if oldest is None:
+        return 0.0
+    return min(arrived_at + _LULL - now, oldest + _HELD_BACK - now)
 
 
 def let_others_go_first() -> None:
