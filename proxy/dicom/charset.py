@@ -16,6 +16,8 @@ UTF_8 = "ISO_IR 192"
 _DELIMITERS = re.compile(r"([\\^=])")
 _PN_DELIMITERS = frozenset({0x0D, 0x0A, 0x09, 0x0C, 0x5C, 0x5E, 0x3D})
 _TEXT_DELIMITERS = frozenset({0x0D, 0x0A, 0x09, 0x0C, 0x5C})
+# a set of two-byte characters is still in G0 at the end
+_LEFT_SHIFTED = re.compile(rb"\x1b\$(?:[@B]|\(D)(?:(?!\x1b\([BJ]).)*\Z", re.DOTALL)
 
 # Orthanc's DefaultEncoding, as GET /tools/default-encoding names it
 _ORTHANC = {
@@ -81,10 +83,15 @@ class Charset:
         """One component with code extensions; each begins in the initial state (PS3.5 6.1.2.5.3)."""
         if text.isascii():
             return text.encode("ascii")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            encoded: bytes = encode_string(text, list(self.codecs))
-        return encoded if self.decode(encoded, person_name=True) == text else None
+        # by the name iso8859 pydicom knows that it has to return to the default repertoire at the end
+        returning = ["iso8859" if codec == "ascii" else codec for codec in self.codecs]
+        for codecs in (returning, list(self.codecs)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                encoded: bytes = encode_string(text, codecs)
+            if self.decode(encoded, person_name=True) == text and not _LEFT_SHIFTED.search(encoded):
+                return encoded
+        return None
 
 
 def _strictly(text: str, codec: str) -> bytes | None:

@@ -28,6 +28,7 @@ _CONTROL = frozenset({_SPECIFIC_CHARACTER_SET, QUERY_RETRIEVE_LEVEL})
 _UID = re.compile(r"[0-9.]{1,64}")
 WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", "UT"})
 """VRs in whose values * and ? are wildcards (PS3.4 C.2.2.2.4)."""
+_RANGE_VRS = frozenset({"DA", "TM", "DT"})
 _ASK_VRS = WILDCARD_VRS | {"UI", "DA", "TM", "DT", "AS", "IS", "DS"}
 _ACCESSION_NUMBER = 0x00080050
 
@@ -192,8 +193,13 @@ def _nested(dataset: Dataset, tag: int, charset: Charset, limits: Bounds) -> tup
 
 
 def _checked(tag: int, vr: str, values: tuple[str, ...], limits: Bounds) -> tuple[str, ...]:
-    """`values` without what only means "any value". Raises InvalidIdentifier."""
+    """`values` without what only means "any value": nothing, asterisks, a range open at both ends.
+
+    Raises InvalidIdentifier.
+    """
     if not any(values) or (len(values) == 1 and set(values[0]) == {"*"}):
+        return ()
+    if vr in _RANGE_VRS and values == ("-",):
         return ()
     _bounded(tag, values, limits)
     if vr not in WILDCARD_VRS and any("*" in value or "?" in value for value in values):

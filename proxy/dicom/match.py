@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from pydicom.datadict import dictionary_VM
+
 from proxy.dicom.charset import UTF_8, Charset, charset_of
 from proxy.dicom.elements import Elements
 from proxy.dicom.identifier import WILDCARD_VRS, FindKeys, Key, vr_of
@@ -36,13 +38,22 @@ def with_own(match: Match, called_aet: str) -> dict[str, object]:
     return {**match, name_of(_RETRIEVE_AET): called_aet, name_of(_AVAILABILITY): "ONLINE"}
 
 
+@lru_cache(4096)
+def has_many_values(tag: int) -> bool:
+    """May the element have more than one value?"""
+    try:
+        return str(dictionary_VM(tag)) != "1"
+    except KeyError:
+        return False
+
+
 def matches(match: Match, keys: Iterable[Key]) -> bool:
     """Do all keys fit?"""
     return all(_fits(match.get(name_of(key.tag)), key) for key in keys)
 
 
 def _fits(value: object, key: Key) -> bool:
-    if key.tag in _NEVER_MATCHED:
+    if key.tag in _NEVER_MATCHED or _is_private_creator(key.tag):
         return True
     if key.items:
         wanted = [item for item in key.items if item.values or item.items]
@@ -53,6 +64,11 @@ def _fits(value: object, key: Key) -> bool:
     text = value if isinstance(value, str) else ""
     test = _test(key)
     return any(test(part) for part in (text.split("\\") if text else ("",)))
+
+
+def _is_private_creator(tag: int) -> bool:
+    """It says whose elements are meant and is no key itself (PS3.5 7.8.1)."""
+    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
 @lru_cache(1024)
@@ -81,18 +97,31 @@ def _single(vr: str, wanted: str, *, wildcards: bool) -> Callable[[str], bool]:
 
 
 def _name_test(wanted: str, *, wildcards: bool) -> Callable[[str], bool]:
-    """Names fit whatever their case, whole or in one of their three groups; trailing empty components don't count."""
-    folded = _trimmed(wanted.casefold())
-    pattern = _pattern(folded) if wildcards and ("*" in folded or "?" in folded) else None
+    """Names fit whatever their case, whole or in one of their three groups; trailing empty components don't count.
+
+    A key that gives several groups fits where each of them does; one that it leaves empty is any (PS3.5 6.2.1.1).
+    """
+    whole = _part_test(wanted, wildcards=wildcards)
+    parts = _trimmed(wanted).split("=")
+    tests = [(at, _part_test(part, wildcards=wildcards)) for at, part in enumerate(parts) if part]
 
     def test(text: str) -> bool:
-        whole = _trimmed(text.casefold())
-        candidates = [whole] if "=" in folded else [whole, *(_trimmed(group) for group in whole.split("="))]
-        if pattern is not None:
-            return any(pattern.fullmatch(candidate) is not None for candidate in candidates)
-        return folded in candidates
+        groups = text.split("=")
+        if whole(text):
+            return True
+        if len(parts) == 1:
+            return any(map(whole, groups))
+        return all(fits(groups[at] if at < len(groups) else "") for at, fits in tests)
 
     return test
+
+
+def _part_test(wanted: str, *, wildcards: bool) -> Callable[[str], bool]:
+    folded = _trimmed(wanted.casefold())
+    if wildcards and ("*" in folded or "?" in folded):
+        pattern = _pattern(folded)
+        return lambda text: pattern.fullmatch(_trimmed(text.casefold())) is not None
+    return lambda text: _trimmed(text.casefold()) == folded
 
 
 def _trimmed(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from proxy.dicom.identifier import WILDCARD_VRS, FindKeys, Key, RetrieveKeys
 from proxy.dicom.level import Level
-from proxy.dicom.match import name_of
+from proxy.dicom.match import has_many_values, name_of
 from proxy.dicom.times import is_range, key_span
 from proxy.orthanc.version import Mode
 
@@ -35,7 +35,7 @@ _TIMEZONE = 0x00080201
 
 
 def is_private(tag: int) -> bool:
-    """Private elements are answered empty: Orthanc would take a private creator for a filter."""
+    """Private elements are answered, but never asked for: Orthanc would take a private creator for a filter."""
     return bool((tag >> 16) & 1)
 
 
@@ -57,7 +57,7 @@ def find_body(keys: FindKeys, mode: Mode) -> dict[str, Any]:
 
 def requested(keys: Iterable[Key]) -> list[int]:
     """The tags that Orthanc has to tell."""
-    return [key.tag for key in keys if not is_private(key.tag) and key.tag not in _OURS]
+    return [key.tag for key in keys if key.tag not in _OURS]
 
 
 def asked(key: Key, level: Level) -> str | None:
@@ -68,6 +68,8 @@ def asked(key: Key, level: Level) -> str | None:
         return None
     if key.vr in ("DT", "IS", "DS") or (len(key.values) > 1 and _has_wildcard(key)):
         return None
+    if key.tag not in COMPUTED and has_many_values(key.tag):
+        return f"*{key.values[0]}*" if len(key.values) == 1 and key.vr in WILDCARD_VRS else None
     if key.vr in ("DA", "TM"):
         return _times(key)
     if key.vr == "PN" and len(key.values) == 1:
@@ -80,9 +82,15 @@ def _has_wildcard(key: Key) -> bool:
 
 
 def _name(value: str) -> str | None:
-    """A name, open at its end: trailing empty components and further groups do not matter to us but do to Orthanc."""
-    stem = value.rstrip("^ *")
-    return f"{stem}*" if stem else None
+    """A name with open ends: trailing empty components and other groups do not matter to us but do to Orthanc.
+
+    What is not ASCII may be the second or third group of the name, so its beginning is open, too.
+    """
+    groups = [group.rstrip("^ *") for group in value.rstrip("^ *=").split("=")]
+    if not any(groups):
+        return None
+    anywhere = "" if value.isascii() or len(groups) > 1 else "*"
+    return anywhere + "=".join(f"{group}*" for group in groups)
 
 
 def _times(key: Key) -> str | None:
