@@ -46,7 +46,10 @@ class OfferedContext:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An A-ASSOCIATE-RQ. `roles` maps a SOP class to the proposed (SCU, SCP) roles; titles are stripped."""
+    """An A-ASSOCIATE-RQ. `roles` maps a SOP class to the proposed (SCU, SCP) roles; titles are stripped.
+
+    `extended` maps a SOP class to the service class application information asked for (PS3.7 D.3.3.5).
+    """
 
     calling_aet: str
     called_aet: str
@@ -57,6 +60,7 @@ class Offer:
     implementation_version: str = ""
     roles: Mapping[str, tuple[bool, bool]] = field(default_factory=dict)
     user_identity: UserIdentity | None = None
+    extended: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

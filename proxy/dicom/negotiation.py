@@ -27,6 +27,8 @@ SERVICE_OF: Mapping[str, str] = {
 }
 """SOP class -> the service it belongs to; storage classes are not listed."""
 
+_EXTENDED_FIELDS = 5  # relational, combined date-time, fuzzy names, time zone, enhanced multi-frame conversion
+
 
 @dataclass(frozen=True, slots=True)
 class Supported:
@@ -55,6 +57,21 @@ class Supported:
 def negotiate(offer: Offer, supported: Supported) -> tuple[ContextAnswer, ...]:
     """One answer to each offered context, in their order."""
     return tuple(_answer(context, offer.roles.get(context.abstract_syntax), supported) for context in offer.contexts)
+
+
+def extended(offer: Offer, answers: Collection[ContextAnswer]) -> dict[str, bytes]:
+    """What is answered to SOP Class Extended Negotiation, for each accepted query/retrieve SOP class that asked.
+
+    Of what can be asked, only relational queries and retrieves (the first byte) are supported, and a byte that was
+    not asked for is not answered. A SOP class that is not here is served without any of it. Sources: PS3.4 C.5.1.1,
+    C.5.2.1 and C.5.3.1.
+    """
+    accepted = {answer.abstract_syntax for answer in answers if answer.result == ACCEPTED}
+    return {
+        sop_class: bytes([asked[0] & 1, *bytes(min(len(asked), _EXTENDED_FIELDS) - 1)])
+        for sop_class, asked in offer.extended.items()
+        if asked and sop_class in accepted and SERVICE_OF.get(sop_class) in ("find", "get", "move")
+    }
 
 
 def _answer(context: OfferedContext, roles: tuple[bool, bool] | None, supported: Supported) -> ContextAnswer:

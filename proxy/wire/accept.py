@@ -3,11 +3,13 @@
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import starmap
 
 from proxy.dicom.messages import Admission, ContextAnswer, Offer
+from proxy.dicom.negotiation import extended
 from proxy.wire import items as it
 from proxy.wire.pdu import ASSOCIATE_AC, HEADER, InvalidPdu
-from proxy.wire.request import parse_maximum, parse_role, role_item, user_information
+from proxy.wire.request import extended_item, parse_maximum, parse_role, role_item, user_information
 
 _FIXED = struct.Struct(">H2x16s16s32x")
 _LENGTH = struct.Struct(">H")
@@ -25,6 +27,7 @@ class Acceptance:
 def encode_accept(offer: Offer, admission: Admission) -> bytes:
     """A whole A-ASSOCIATE-AC PDU: the answer to `offer`."""
     user = user_information(admission.max_pdu, _roles(offer, admission.contexts))
+    user += b"".join(starmap(extended_item, extended(offer, admission.contexts).items()))
     if admission.user_identity_response is not None:
         response = admission.user_identity_response
         user += it.item(it.USER_IDENTITY_AC_ITEM, _LENGTH.pack(len(response)) + response)

@@ -36,6 +36,7 @@ class _User:
     implementation_version: str = ""
     roles: dict[str, tuple[bool, bool]] = field(default_factory=dict)
     identity: UserIdentity | None = None
+    extended: dict[str, bytes] = field(default_factory=dict)
 
 
 def parse_request(body: memoryview, peer: Peer, limits: LimitsSettings) -> Offer:
@@ -72,6 +73,7 @@ def parse_request(body: memoryview, peer: Peer, limits: LimitsSettings) -> Offer
         implementation_version=user.implementation_version,
         roles=user.roles,
         user_identity=user.identity,
+        extended=user.extended,
     )
 
 
@@ -108,6 +110,12 @@ def role_item(sop_class_uid: str, scu: bool, scp: bool) -> bytes:
     """An SCP/SCU Role Selection sub-item (PS3.7 D.3.3.4)."""
     name = sop_class_uid.encode()
     return it.item(it.ROLE_ITEM, _LENGTH.pack(len(name)) + name + bytes((scu, scp)))
+
+
+def extended_item(sop_class_uid: str, information: bytes) -> bytes:
+    """A SOP Class Extended Negotiation sub-item (PS3.7 D.3.3.5)."""
+    name = sop_class_uid.encode()
+    return it.item(it.EXTENDED_NEGOTIATION_ITEM, _LENGTH.pack(len(name)) + name + information)
 
 
 def parse_role(value: memoryview) -> tuple[str, tuple[bool, bool]]:
@@ -169,7 +177,18 @@ def _user(value: memoryview, smallest_pdu: int) -> _User:
             user.roles[sop_class_uid] = roles
         elif item_type == it.USER_IDENTITY_RQ_ITEM:
             user.identity = _identity(part)
+        elif item_type == it.EXTENDED_NEGOTIATION_ITEM:
+            sop_class_uid, information = _extended(part)
+            user.extended[sop_class_uid] = information
     return user
+
+
+def _extended(value: memoryview) -> tuple[str, bytes]:
+    """PS3.7 D.3.3.5.1: the SOP class, and its service class application information."""
+    (length,) = it.unpack(_LENGTH, value)
+    if len(value) < 2 + length:
+        raise InvalidPdu("an extended negotiation item is shorter than its UID")
+    return it.uid(value[2 : 2 + length]), bytes(value[2 + length :])
 
 
 def _printable(value: memoryview) -> str:

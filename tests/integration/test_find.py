@@ -13,7 +13,9 @@ import pytest
 from pydicom import DataElement, Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import MRImageStorage
+from pynetdicom import AE
 from pynetdicom.dimse_primitives import C_FIND
+from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 
 from proxy.demo.orthanc import Orthanc
 from tests.support.dcmtk import Dcmtk, Outcome
@@ -28,7 +30,7 @@ from tests.support.find_population import (
 from tests.support.orthanc_releases import Release, make_orthanc
 from tests.support.population import populate
 from tests.support.proxy_process import Proxy, ProxyPool
-from tests.support.scu import PATIENT_FIND, STUDY_FIND, Answer, Scu, associated, keys
+from tests.support.scu import PATIENT_FIND, PATIENT_GET, STUDY_FIND, STUDY_MOVE, Answer, Scu, associated, keys
 
 STUDIES = 8
 _UNORDERED = {"ModalitiesInStudy", "SOPClassesInStudy"}
@@ -443,6 +445,26 @@ def test_cancel_ends_the_answers(pair: Pair, monkeypatch: pytest.MonkeyPatch) ->
             break
     assert final.status == 0xFE00
     assert scu.echo() == 0x0000
+
+
+# ---- extended negotiation
+
+
+def test_relational_queries_are_negotiated_and_nothing_that_is_not_there(proxy: Proxy) -> None:
+    """PS3.7 D.3.3.5: what is asked for and not answered would have to be taken for refused."""
+    ae = AE("RELATIONAL")
+    for model in (STUDY_FIND, PATIENT_GET):
+        ae.add_requested_context(model)
+    items = []
+    for model, information in ((STUDY_FIND, b"\x01\x01\x01\x01"), (PATIENT_GET, b"\x01"), (STUDY_MOVE, b"\x01")):
+        asked = SOPClassExtendedNegotiation()
+        asked.sop_class_uid, asked.service_class_application_information = model, information
+        items.append(asked)
+    association = ae.associate("127.0.0.1", proxy.dicom_port, ae_title=proxy.aet, ext_neg=items)
+    assert association.is_established
+    answered = association.acceptor.sop_class_extended
+    association.release()
+    assert answered == {STUDY_FIND: b"\x01\x00\x00\x00", PATIENT_GET: b"\x01"}
 
 
 # ---- DCMTK's findscu

@@ -11,7 +11,14 @@ from proxy.dicom.contexts import (
     TRANSFER_SYNTAXES,
 )
 from proxy.dicom.messages import Offer, OfferedContext, Peer
-from proxy.dicom.negotiation import SERVICE_OF, STORAGE_COMMITMENT_PUSH, VERIFICATION, Supported, negotiate
+from proxy.dicom.negotiation import (
+    SERVICE_OF,
+    STORAGE_COMMITMENT_PUSH,
+    VERIFICATION,
+    Supported,
+    extended,
+    negotiate,
+)
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 WORKLIST = "1.2.840.10008.5.1.4.31"
@@ -132,3 +139,27 @@ def test_a_refused_context_still_names_a_transfer_syntax():
 def test_retired_storage_classes_are_known():
     assert {"1.2.840.10008.5.1.4.1.1.5", "1.2.840.10008.5.1.4.1.1.6", CT} <= STORAGE_CLASSES
     assert not STORAGE_CLASSES & {VERIFICATION, STORAGE_COMMITMENT_PUSH, "1.2.840.10008.1.3.10"}
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "asked", "answered"),
+    [
+        (STUDY_FIND, b"\x01", b"\x01"),
+        (STUDY_FIND, b"\x00", b"\x00"),
+        (STUDY_FIND, b"\x01\x01\x01\x01\x01", b"\x01\x00\x00\x00\x00"),
+        (STUDY_FIND, b"\x01\x01\x01\x01\x01\x01\x01", b"\x01\x00\x00\x00\x00"),
+        ("1.2.840.10008.5.1.4.1.2.1.2", b"\x01\x01", b"\x01\x00"),
+        (STUDY_FIND, b"", None),
+        (CT, b"\x02\x00\x03", None),
+        (WORKLIST, b"\x01", None),
+    ],
+)
+def test_of_extended_negotiation_relational_queries_are_supported_and_nothing_else(sop_class, asked, answered):
+    offer = Offer(
+        "WS1",
+        "PROXY",
+        Peer("10.0.0.1", 1),
+        (OfferedContext(1, sop_class, (EXPLICIT_LITTLE,)),),
+        extended={sop_class: asked},
+    )
+    assert extended(offer, negotiate(offer, supported())).get(sop_class) == answered

@@ -161,6 +161,7 @@ MALFORMED = {
     "an empty role item": _user(raw.item(0x54, b"")),
     "a role item that lies": _user(raw.item(0x54, struct.pack(">H", 900) + b"1.2\1\1")),
     "a role of 2": _user(raw.item(0x54, struct.pack(">H", 3) + b"1.2\2\1")),
+    "an extended negotiation that lies": _user(raw.item(0x56, struct.pack(">H", 900) + b"1.2\1")),
     "an empty user identity": _user(raw.item(0x58, b"")),
     "a user identity of kind 9": _user(raw.item(0x58, b"\x09\0\0\1a\0\0")),
     "a user identity that lies": _user(raw.item(0x58, b"\x01\0\xff\xffa\0\0")),
@@ -172,6 +173,14 @@ MALFORMED = {
 def test_malformed_requests_are_invalid(whole: bytes) -> None:
     with pytest.raises(InvalidPdu):
         parse(whole)
+
+
+def test_extended_negotiation_is_read_for_each_sop_class() -> None:
+    asked = b"".join(
+        raw.item(0x56, struct.pack(">H", len(name)) + name.encode() + information)
+        for name, information in ((raw.STUDY_FIND, b"\1\1\1"), (raw.STUDY_MOVE, b""))
+    )
+    assert parse(_user(asked)).extended == {raw.STUDY_FIND: b"\1\1\1", raw.STUDY_MOVE: b""}
 
 
 def test_the_bound_on_contexts_holds() -> None:
