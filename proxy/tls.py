@@ -4,8 +4,10 @@ Certificates are loaded into an existing context again on reload (`refresh`), so
 the next connection without a restart.
 """
 
+import hashlib
 import ssl
 from pathlib import Path
+from typing import Any
 
 from proxy.config import Destination, TlsSettings
 from proxy.errors import ConfigError
@@ -50,6 +52,23 @@ def destination_context(name: str, destination: Destination) -> ssl.SSLContext |
     if destination.certificate is not None:
         _load_chain(context, f"destinations.{name}.certificate", destination.certificate, destination.private_key)
     return context
+
+
+def peer_certificate(connection: ssl.SSLSocket) -> tuple[str, str]:
+    """Common name and SHA-256 fingerprint (hex) of the certificate that the peer showed; "" and "" without one."""
+    certificate = connection.getpeercert(binary_form=True)
+    if certificate is None:
+        return "", ""
+    return _common_name(connection.getpeercert()), hashlib.sha256(certificate).hexdigest()
+
+
+def _common_name(certificate: Any) -> str:
+    """The subject's common name in what ssl tells of a checked certificate; "" where there is none."""
+    for attributes in (certificate or {}).get("subject", ()):
+        for name, value in attributes:
+            if name == "commonName":
+                return str(value)
+    return ""
 
 
 def _profile(context: ssl.SSLContext) -> None:

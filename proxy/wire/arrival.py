@@ -1,7 +1,6 @@
 """A connection that has not shown its whole A-ASSOCIATE-RQ yet: TLS handshake, header, body, strict check."""
 
 import contextlib
-import hashlib
 import socket
 import ssl
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from proxy.config import LimitsSettings
 from proxy.dicom.messages import Offer, Peer
+from proxy.tls import peer_certificate
 from proxy.wire import pdu
 from proxy.wire.request import Refused, parse_request
 from proxy.wire.transport import tune
@@ -82,15 +82,7 @@ class Arrival:
         assert isinstance(self.socket, ssl.SSLSocket)  # noqa: S101
         self.socket.do_handshake()
         self._handshake = False
-        certificate = self.socket.getpeercert(binary_form=True)
-        if certificate is not None:
-            self.peer = Peer(
-                self.peer.address,
-                self.peer.port,
-                tls=True,
-                certificate_name=_common_name(self.socket.getpeercert()),
-                certificate_sha256=hashlib.sha256(certificate).hexdigest(),
-            )
+        self.peer = Peer(self.peer.address, self.peer.port, True, *peer_certificate(self.socket))
 
     def _offer(self) -> Offer | None:
         """The offer once it is whole. Raises TurnedAway."""
@@ -124,12 +116,3 @@ def _plain(address: str) -> str:
     parsed = ip_address(address)
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return str(mapped or parsed)
-
-
-def _common_name(certificate: Any) -> str:
-    """The subject's common name in what ssl tells of a checked certificate; "" where there is none."""
-    for attributes in (certificate or {}).get("subject", ()):
-        for name, value in attributes:
-            if name == "commonName":
-                return str(value)
-    return ""

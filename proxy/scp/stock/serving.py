@@ -4,6 +4,7 @@ This replaces pynetdicom's service classes: they open the destination of a C-MOV
 Move Originator, know no Pending without a sub-operation and take nothing but decoded data sets.
 """
 
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -29,6 +30,7 @@ from proxy.dicom.messages import (
 from proxy.dicom.status import PENDING
 from proxy.errors import ReceiverLost
 from proxy.scp.stock.receiver import StockReceiver
+from proxy.tls import peer_certificate
 
 _COMMANDS: dict[type, Any] = {
     dimse.C_ECHO: "C-ECHO",
@@ -47,7 +49,7 @@ def offer_of(association: Association, tls: bool) -> Offer:
     return Offer(
         calling_aet=primitive.calling_ae_title.strip(),
         called_aet=primitive.called_ae_title.strip(),
-        peer=Peer(requestor.address or "", requestor.port or 0, tls=tls),
+        peer=_peer(association, tls),
         contexts=tuple(
             OfferedContext(cx.context_id, str(cx.abstract_syntax), tuple(str(ts) for ts in cx.transfer_syntax))
             for cx in primitive.presentation_context_definition_list
@@ -58,6 +60,17 @@ def offer_of(association: Association, tls: bool) -> Offer:
         roles={str(uid): (item.scu_role, item.scp_role) for uid, item in requestor.role_selection.items()},
         user_identity=_user_identity(identity),
     )
+
+
+def _peer(association: Association, tls: bool) -> Peer:
+    """The other end, and the certificate that it showed."""
+    requestor = association.requestor
+    address, port = requestor.address or "", requestor.port or 0
+    transport = association.dul.socket
+    connection = transport.socket if transport is not None else None
+    if not isinstance(connection, ssl.SSLSocket):
+        return Peer(address, port, tls=tls)
+    return Peer(address, port, tls, *peer_certificate(connection))
 
 
 def _user_identity(item: UserIdentityNegotiation | None) -> UserIdentity | None:
@@ -82,6 +95,10 @@ def accept(association: Association, offer: Offer, admission: Admission) -> None
             item.sop_class_uid = answer.abstract_syntax
             item.scu_role, item.scp_role = answer.as_scp, answer.as_scu  # theirs is the mirror of ours
             association.acceptor.add_negotiation_item(item)
+    if admission.user_identity_response is not None:
+        confirmed = UserIdentityNegotiation()
+        confirmed.server_response = admission.user_identity_response
+        association.acceptor.add_negotiation_item(confirmed)
     association.acceptor.maximum_length = admission.max_pdu
     association.acse.send_accept()
     association.is_established = True
