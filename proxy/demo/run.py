@@ -23,7 +23,7 @@ from proxy.echo import Address
 def run_demo(*, once: bool, keep: Path | None, console: Console) -> int:
     """Run it; the exit status. With `once` it ends after the self-check. `keep` is a folder that stays."""
     with contextlib.ExitStack() as stack:
-        for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT, too: a shell's background job ignores it
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):  # a shell's background job ignores SIGINT
             stack.callback(signal.signal, number, signal.signal(number, _end))
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orthanc-proxy-demo-")))
         try:
@@ -88,7 +88,7 @@ def _load(orthanc: Orthanc, series: SyntheticSeries, console: Console) -> None:
 
 def _self_check(check: SelfCheck, console: Console) -> bool:
     """Print the table; True when all is well."""
-    console.print(f"\nSelf-check of {check.target}; retrieves are those of the synthetic CT study", highlight=False)
+    console.print(f"\nSelf-check of {check.target}; retrieves: the synthetic CT study", highlight=False)
     rows: list[Row] = []
     with console.status("asking") as status:
         for row in check.rows():
@@ -108,10 +108,10 @@ def _self_check(check: SelfCheck, console: Console) -> bool:
 
 def _stay(receiver: Receiver, console: Console) -> None:
     """Until Ctrl-C; what the destination receives is told."""
-    console.print("\nCtrl-C ends the demo.")
     receiver.clear()
     told = 0
     with contextlib.suppress(KeyboardInterrupt):
+        console.print("\nCtrl-C ends the demo.")
         while True:
             time.sleep(0.5)
             if (count := receiver.count) != told:

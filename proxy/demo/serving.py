@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -93,11 +94,11 @@ def serving(folder: Path, config: Path) -> Iterator[None]:
         yield
     finally:
         child.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: no more patience
             child.wait(40)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
 
 
 def _wait_ready(child: subprocess.Popen[bytes], ready: Path, log: Path, timeout: float = 30.0) -> None:

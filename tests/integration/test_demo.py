@@ -1,6 +1,7 @@
 """What the demo is made of, and the demo itself as `make demo` runs it."""
 
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,9 @@ SMALL = SyntheticSeries(name="demo parts", slices=3, rows=8, columns=16)
 
 
 def test_orthanc_keeps_ports_and_instances_when_it_is_started_again(tmp_path: Path) -> None:
-    with Orthanc(tmp_path, modalities={"x": ("X", "127.0.0.1", 104)}) as orthanc:
+    orthanc = Orthanc(tmp_path, modalities={"x": ("X", "127.0.0.1", 104)})
+    try:
+        orthanc.start()
         ports, pid = (orthanc.http_port, orthanc.dicom_port), orthanc.pid
         for file in SMALL.files():
             assert orthanc.upload(file)
@@ -29,6 +32,8 @@ def test_orthanc_keeps_ports_and_instances_when_it_is_started_again(tmp_path: Pa
         assert orthanc.pid not in (None, pid)
         assert orthanc.get("/statistics")["CountInstances"] == SMALL.slices
         assert orthanc.get("/modalities") == ["x"]
+    finally:
+        orthanc.kill()
 
 
 def test_orthanc_that_cannot_start_says_why(tmp_path: Path) -> None:
@@ -80,19 +85,47 @@ def test_the_self_check_of_nobody_fails_in_every_row(parts: tuple[Orthanc, Recei
     assert not [row.what for row in rows if row.well]
 
 
+def _command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "proxy", "demo", *options]
+
+
+def _environment(folder: Path) -> dict[str, object]:
+    """Arguments for the demo's process: its temporary folder is below `folder`, which must exist."""
+    variables = {"PATH": "/usr/sbin:/usr/bin:/bin", "COLUMNS": "200", "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    return {"env": variables, "cwd": Path(__file__).parents[2], "stdin": subprocess.DEVNULL, "text": True}
+
+
+def _assert_nothing_is_left(folder: Path) -> None:
+    assert list(folder.iterdir()) == []
+    assert subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout == ""
+
+
 @pytest.mark.timeout(180)
 def test_the_demo_runs_checks_itself_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "proxy", "demo", "--once", "--keep", str(tmp_path / "demo")],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=170,
-        env={"PATH": "/usr/sbin:/usr/bin:/bin", "COLUMNS": "200"},
-        cwd=Path(__file__).parents[2],
-    )
+    done = subprocess.run(_command("--once"), capture_output=True, timeout=170, **_environment(tmp_path))  # type: ignore[call-overload]
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All checks passed." in done.stdout
     assert re.search(r"C-GET, warm +200 instances +200, pixels identical", done.stdout)
-    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True).stdout
-    assert left == ""
+    _assert_nothing_is_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "moment", "status"),
+    [
+        (signal.SIGINT, "Ctrl-C ends the demo", 0),
+        (signal.SIGHUP, "Orthanc 1", 130),
+        (signal.SIGTERM, "Self-check of", 130),
+    ],
+)
+def test_a_demo_that_is_ended_leaves_nothing_behind(
+    number: signal.Signals, moment: str, status: int, tmp_path: Path
+) -> None:
+    with subprocess.Popen(_command(), stdout=subprocess.PIPE, **_environment(tmp_path)) as demo:  # type: ignore[call-overload]
+        try:
+            assert any(moment in line for line in demo.stdout), "the demo ended by itself"
+            demo.send_signal(number)
+            demo.communicate(timeout=30)
+        finally:
+            demo.kill()
+    assert demo.returncode == status
+    _assert_nothing_is_left(tmp_path)
