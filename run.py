@@ -2,7 +2,8 @@
 """Sets up all that is needed and runs a target: `python3 run.py demo`, `make test`. Standard library only.
 
 On a fresh Debian 12 nothing but Python and pip need be there: the virtual environment is made also where
-`python3 -m venv` lacks ensurepip, and Debian's orthanc and dcmtk are installed when they are absent and we are root.
+`python3 -m venv` lacks ensurepip, and Debian's orthanc and dcmtk are installed when they are absent and we are root;
+for the tests also a browser, and the programs that check what lies under config/ and docker/.
 """
 
 import argparse
@@ -20,6 +21,13 @@ PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
 POLICY = Path("/usr/sbin/policy-rc.d")
 TOOLS = {"Orthanc": "orthanc", "dcmdump": "dcmtk"}  # program -> Debian's package
+TEST_TOOLS = {
+    "chromium": "chromium",  # looks at the status page
+    "promtool": "prometheus",
+    "docker-compose": "docker-compose",
+    "systemd-analyze": "systemd",
+}
+SERVICES = {"orthanc", "prometheus"}  # of these packages; nobody asked for them
 
 TARGETS = {  # programs of the environment with their arguments
     "setup": [],
@@ -36,6 +44,7 @@ TARGETS = {  # programs of the environment with their arguments
     "run": ["python"],
 }
 WITHOUT_TOOLS = {"setup", "check", "docs", "audit", "lock", "run", "unit"}
+WITH_TEST_TOOLS = {"test", "integration"}
 EXTRAS = {"demo": "", "docs": "", "audit": "audit", "lock": "test,dev,codecs"}  # of pyproject.toml; else `DEVELOPMENT`
 DEVELOPMENT = "test,dev"
 
@@ -51,8 +60,10 @@ def main() -> int:
     os.chdir(ROOT)
     if not make_environment() or not install(EXTRAS.get(given.target, DEVELOPMENT)):
         return 1
-    if given.target not in WITHOUT_TOOLS and not install_tools() and given.target == "demo":
+    if given.target not in WITHOUT_TOOLS and not install_tools(TOOLS) and given.target == "demo":
         return 1
+    if given.target in WITH_TEST_TOOLS:
+        install_tools(TEST_TOOLS)  # apart: where one of these cannot be had, Orthanc still can
     return run([[*command.split(), *given.arguments] for command in TARGETS[given.target]])
 
 
@@ -104,15 +115,15 @@ def pip() -> list[str | Path]:
     return [sys.executable, "-m", "pip", "--python", PYTHON, *quiet]
 
 
-def install_tools() -> bool:
-    """Orthanc and DCMTK, from Debian's packages when absent."""
+def install_tools(tools: dict[str, str]) -> bool:
+    """Those of `tools` that are absent, from Debian's packages; False, and said, where some cannot be had."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
-    missing = [package for program, package in TOOLS.items() if shutil.which(program, path=path) is None]
+    missing = [package for program, package in tools.items() if shutil.which(program, path=path) is None]
     if not missing:
         return True
     if apt_install(*missing):
         return True
-    _say(f"missing: {', '.join(missing)}; as root: apt-get install {' '.join(missing)}")
+    _say(f"missing: {', '.join(missing)}; as root: apt-get install --no-install-recommends {' '.join(missing)}")
     return False
 
 
@@ -132,8 +143,9 @@ def apt_install(*packages: str) -> bool:
     finally:
         if ours:
             POLICY.unlink(missing_ok=True)
-    if "orthanc" in packages and shutil.which("systemctl"):
-        _works(["systemctl", "disable", "--now", "orthanc"])
+    if shutil.which("systemctl"):
+        for service in sorted(SERVICES.intersection(packages)):
+            _works(["systemctl", "disable", "--now", service])
     return done
 
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
@@ -193,9 +194,8 @@ def manifests() -> dict[str, dict]:
 
 
 def test_the_manifests_are_what_kubernetes_says_they_must_be(manifests: dict[str, dict]) -> None:
-    validate = pytest.importorskip("kubernetes_validate", reason="pip install kubernetes-validate (108 MB of schemas)")
     for manifest in manifests.values():
-        validate.validate(manifest, validate.latest_version(), strict=True)
+        kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_the_manifests_fit_together(manifests: dict[str, dict]) -> None:
@@ -261,9 +261,7 @@ def test_prometheus_asks_the_proxy_where_compose_runs_it() -> None:
 
 
 def test_compose_itself_reads_both_files_together() -> None:
-    program = shutil.which("docker-compose")
-    if program is None:
-        pytest.skip("docker-compose is not installed (apt-get install docker-compose)")
+    program = tool("docker-compose", "docker-compose")
     command = [program, "-f", COMPOSE, "-f", MONITORING, "--profile", "monitoring", "config"]
     environment = {"PATH": "/usr/bin:/bin", "ORTHANC_PASSWORD": "x", "ADMIN_TOKEN": "x", "ADMIN_PASSWORD_HASH": "x"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +99,76 @@ def test_packages_are_installed_once_and_again_when_the_pins_change(
     assert installations() == 2
 
 
-def test_debians_orthanc_is_not_started_as_a_service(
-    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("tools", "services"), [(run.TOOLS, ["orthanc"]), (run.TEST_TOOLS, ["prometheus"])], ids=["demo", "tests"]
+)
+def test_services_that_come_with_debians_packages_are_neither_started_nor_left_enabled(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch, tools: dict[str, str], services: list[str]
 ) -> None:
     policies: list[bool] = []
     monkeypatch.setattr(run.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None if name in run.TOOLS else f"/usr/bin/{name}")
+    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None if name in tools else f"/usr/bin/{name}")
     apt = run._apt
     monkeypatch.setattr(
         run, "_apt", lambda *given: policies.append(run.POLICY.stat().st_mode & 0o111 != 0) or apt(*given)
     )
-    assert run.install_tools()
+    assert run.install_tools(tools)
     assert policies == [True, True], "while apt works, nothing may be started"
     assert not run.POLICY.exists()
-    assert commands[-1] == ["systemctl", "disable", "--now", "orthanc"]
+    disabled = [command[-1] for command in commands if command[:3] == ["systemctl", "disable", "--now"]]
+    assert disabled == services
+
+
+def test_a_policy_of_the_machines_own_is_left_as_it_is(
+    commands: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.POLICY.write_text("#!/bin/sh\nexit 101\n# ours\n")
+    monkeypatch.setattr(run.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None if name in run.TOOLS else f"/usr/bin/{name}")
+    assert run.install_tools(run.TOOLS)
+    assert run.POLICY.read_text().endswith("# ours\n")
+
+
+@pytest.fixture
+def bare(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[set[str]]]:
+    """Run a target as root on a machine with apt and nothing else: the packages of each installation, in order."""
+    monkeypatch.setattr(run.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(run.os, "chdir", lambda _folder: None)
+    monkeypatch.setattr(run, "make_environment", lambda: True)
+    monkeypatch.setattr(run, "install", lambda _extras: True)
+    monkeypatch.setattr(run, "run", lambda _commands: 0)
+    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: "/usr/bin/apt-get" if name == "apt-get" else None)
+
+    def installed(target: str) -> list[set[str]]:
+        monkeypatch.setattr(run.sys, "argv", ["run.py", target])
+        assert run.main() == 0
+        options = ["install", "-y", "--no-install-recommends"]
+        return [
+            set(command[command.index("install") + len(options) :])
+            for command in commands
+            if command[0] == "apt-get" and "install" in command
+        ]
+
+    return installed
+
+
+@pytest.mark.parametrize("target", run.TARGETS)
+def test_only_what_a_target_needs_is_installed(bare: Callable[[str], list[set[str]]], target: str) -> None:
+    needed = {
+        "demo": [{"orthanc", "dcmtk"}],
+        "bench": [{"orthanc", "dcmtk"}],
+        "fuzz": [{"orthanc", "dcmtk"}],
+        "test": [{"orthanc", "dcmtk"}, {"chromium", "prometheus", "docker-compose", "systemd"}],
+    }
+    needed["integration"] = needed["test"]
+    assert bare(target) == needed.get(target, [])
+
+
+def test_what_is_installed_is_said(bare: Callable[[str], list[set[str]]], capsys: pytest.CaptureFixture[str]) -> None:
+    bare("test")
+    told = capsys.readouterr().err
+    assert "installing orthanc, dcmtk with apt" in told
+    assert "installing chromium, prometheus, docker-compose, systemd with apt" in told
 
 
 def test_what_is_missing_is_said_to_those_who_are_not_root(
@@ -119,9 +176,9 @@ def test_what_is_missing_is_said_to_those_who_are_not_root(
 ) -> None:
     monkeypatch.setattr(run.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None)
-    assert not run.install_tools()
+    assert not run.install_tools(run.TOOLS)
     assert commands == []
-    assert "as root: apt-get install orthanc dcmtk" in capsys.readouterr().err
+    assert "as root: apt-get install --no-install-recommends orthanc dcmtk" in capsys.readouterr().err
 
 
 def test_the_last_program_replaces_the_bootstrap_so_that_signals_reach_it(
