@@ -53,16 +53,9 @@ class Folders:
             return []
 
     def has(self, folder: str, name: str) -> bool:
-        """Is there that name?"""
-        held = self._open.get(folder)
+        """Is there that name? Asked by path: a descriptor may be that of a folder that was removed and made again."""
         try:
-            if held is not None and held.acquire():
-                try:
-                    os.stat(name, dir_fd=held.descriptor, follow_symlinks=False)
-                finally:
-                    held.release()
-            else:
-                os.lstat(self._root / folder / name)
+            os.lstat(f"{self._root}/{folder}/{name}")
         except FileNotFoundError:
             return False
         return True

@@ -99,8 +99,11 @@ class Spool:
                 self._tell(Waiting.of(name, envelope, incoming.length))
                 self.ledger.add(incoming.length, 1)
             self.end(incoming)
+        if like is not None:
+            self._sync_like(like)
+            return like
         self._folders.sync(name.folder)
-        return like or name
+        return name
 
     def end(self, incoming: Incoming) -> None:
         """The instance is no longer open: what is left of it goes, and so does what it has reserved. Never raises."""
@@ -146,6 +149,11 @@ class Spool:
             return None
         same = ("pipeline", "calling_aet", "transfer_syntax", "sop_class_uid", "size", "digest")
         return last if all(getattr(other, fact) == getattr(envelope, fact) for fact in same) else None
+
+    def _sync_like(self, like: Name) -> None:
+        """Another process may have named it just now and not synced it yet, in a newer folder than we have open."""
+        with contextlib.suppress(FileNotFoundError):  # forwarded meanwhile
+            sync_folder(self.root / like.folder)
 
     def _tell(self, waiting: Waiting) -> None:
         if not self._teller.tell(waiting.encode()):

@@ -107,6 +107,31 @@ def test_a_folder_that_the_forwarder_removes_is_made_again(tmp_path: Path) -> No
         assert not (spool.root / STUDY).exists()
 
 
+def test_a_folder_that_another_process_made_again_is_looked_into_before_a_name_is_given(tmp_path: Path) -> None:
+    one, other = open_spool(tmp_path), open_spool(tmp_path)
+    assert store(service(one), "1.1") == 0
+    one.remove(Name(STUDY, SERIES, "1.1"), 0)
+    one.remove_empty_folders(older_than=2e12)  # `one` has it open still
+    for spool, pixels in ((other, b"first..."), (one, b"second.."), (other, b"third...")):
+        assert store(service(spool), "1.2.3", data_set("1.2.3", pixels=pixels)) == 0
+    assert [content(one, path)[-8:] for path in waiting_paths(one)] == [b"first...", b"second..", b"third..."]
+
+
+def test_what_another_process_has_named_is_synced_before_it_counts_as_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = open_spool(tmp_path), open_spool(tmp_path)
+    assert store(service(one), "1.1") == 0
+    one.remove(Name(STUDY, SERIES, "1.1"), 0)
+    one.remove_empty_folders(older_than=2e12)
+    assert store(service(other), "1.2.3") == 0
+    there = (one.root / STUDY / SERIES).stat().st_ino
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+    assert store(service(one), "1.2.3") == 0
+    assert there in synced
+
+
 def test_a_changed_file_is_never_handed_out(tmp_path: Path) -> None:
     spool = open_spool(tmp_path)
     store(service(spool), "1.2.3", data_set("1.2.3", pixels=bytes(100_000)))
