@@ -197,8 +197,8 @@ class LogSubscriber:
             untold = self._refusals.untold(f"forward {event.target} {event.why}", event.at)
             if untold is not None:
                 self._log.warning(f"delivery to {event.target} will be tried again: {event.why}", **fields)
-        else:
-            self._log.error(f"dead letter: {event.target} will not take an instance: {event.why}", **fields)
+        else:  # the Trouble that comes with it is the line for people
+            self._log.debug(f"{event.target} will not take an instance: {event.why}", **fields)
 
 
 class _Repeats:

@@ -73,6 +73,7 @@ class Totals:
     open: int
     requests: int
     failed: int
+    failed_lately: int  # within the last hour
     refused: int
     bytes_in: int
     bytes_out: int
@@ -124,10 +125,9 @@ class Board:
                         self._problem(event.at, "cache", "writing to the cache failed; service goes on without it")
                     if event.damaged:
                         self._problem(event.at, "cache", "a damaged file was found; it was not served")
-                case events.Forwarded() if event.outcome != "delivered":
-                    verb = "did not take an instance, it will be tried again" if event.outcome == "retry" else "refused"
-                    what = f"{event.target} {verb}: {event.why}"
-                    self._problem(event.at, f"spool of {event.pipeline}", what, error=event.outcome == "dead")
+                case events.Forwarded() if event.outcome == "retry":  # of dead letters a Trouble tells
+                    what = f"{event.target} did not take an instance, it will be tried again: {event.why}"
+                    self._problem(event.at, f"spool of {event.pipeline}", what)
                 case events.Trouble():
                     self._problem(event.at, event.where, event.what, error=event.severity == "error")
 
@@ -194,6 +194,7 @@ class Board:
         elif event.at > running.heard:
             running.rate = max(0, event.bytes - running.bytes) / (event.at - running.heard)
         self._moved(event.pipeline, event.calling_aet, event.command, event.bytes - running.bytes)
+        running.level = event.level or running.level  # known only once the identifier has been read
         running.heard = max(running.heard, event.at)
         running.bytes = max(running.bytes, event.bytes)
         running.remaining, running.completed = event.remaining, event.completed
@@ -251,7 +252,9 @@ class Board:
     def totals(self) -> Totals:
         """Everything summed up."""
         with self._lock:
+            failed_lately = self.history.total("failed") + self._sums["failed"] - self._ticked[1]["failed"]
             return Totals(
+                failed_lately=int(failed_lately),
                 open=sum(row.open for row in self._pipelines.values()),
                 rate_in=self._rates[0],
                 rate_out=self._rates[1],

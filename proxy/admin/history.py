@@ -42,6 +42,12 @@ class History:
             for ring in self._rings.values():
                 ring.add(now, seconds, values)
 
+    def total(self, name: str, span: str = "hour") -> float:
+        """The sum of one series of counts. Raises KeyError or ValueError."""
+        position = SERIES.index(name) + 2
+        with self._lock:
+            return sum(sample[position] for sample in self._rings[span].samples)
+
     def columns(self, span: str = "hour") -> dict[str, list[float | None]]:
         """The samples by column: `time`, then every series; bytes as bytes per second. Raises KeyError."""
         with self._lock:

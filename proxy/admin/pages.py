@@ -163,7 +163,7 @@ def environment() -> Environment:
         loader=PackageLoader("proxy.admin"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    for name in ("size", "rate", "number", "duration", "ago", "clock", "moment", "percent"):
+    for name in ("size", "rate", "number", "counted", "duration", "ago", "clock", "moment", "percent"):
         made.filters[name] = getattr(present, name)
     made.globals.update(services=SERVICES, levels=LEVELS, bars=bars)
     return made

@@ -26,6 +26,11 @@ def number(amount: float) -> str:
     return f"{amount:,.0f}".replace(",", "\u2009") if amount else ""
 
 
+def counted(amount: float, one: str, many: str = "") -> str:
+    """`1 match`, `12 matches`, `no matches`; the plural is `one` and an s where it is not given."""
+    return f"{number(amount) or 'no'} {one if amount == 1 else many or one + 's'}"
+
+
 def duration(seconds: float) -> str:
     """`41 ms`, `3.2 s`, `4 min 10 s`, `2 h 5 min`, `3 d 4 h`."""
     if seconds < 1:

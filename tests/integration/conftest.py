@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from proxy.demo.orthanc import Orthanc
 from proxy.demo.programs import find_program
 from tests.conftest import integration_is_required
 from tests.support import orthanc_releases
+from tests.support.browser import chromium, find_chromium
 from tests.support.dcmtk import Dcmtk
 from tests.support.destinations import Recorder, StoreScp, recorder, storescp
 from tests.support.orthanc_releases import NotToBeHad, Release, make_orthanc
@@ -204,6 +206,16 @@ def _show_logs(request: pytest.FixtureRequest, proxies: list[Proxy]) -> None:
 
 
 # ---- clients and receivers
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Not for the whole session: its driver keeps an event loop running in this thread."""
+    program = find_chromium()
+    if program is None:
+        _skip("Chromium is not installed (apt-get install chromium)")
+    with chromium(str(program)) as running:
+        yield running
 
 
 @pytest.fixture

@@ -119,12 +119,13 @@ def test_the_health_check_of_a_container_is_not_in_the_log():
     assert len(lines("debug", emit=[*association(log.HEALTHCHECK_AET), echo])) == 3
 
 
-def test_a_dead_letter_is_an_error_and_a_delivery_is_not_worth_a_line():
+def test_a_dead_letter_is_one_error_and_a_delivery_is_not_worth_a_line():
     told = lines(
         emit=[
             events.Forwarded(pipeline="p", target="orthanc", outcome="delivered"),
             events.Forwarded(pipeline="p", target="orthanc", outcome="retry", why="connection refused"),
             events.Forwarded(pipeline="p", target="orthanc", outcome="dead", why="400 Bad file format"),
+            events.Trouble(where="spool", what="an instance is a dead letter: 400 Bad file format", severity="error"),
         ]
     )
     assert [line["level"] for line in told] == ["warning", "error"]

@@ -65,7 +65,7 @@
       axes.push({ ...axis, scale: "count", side: 1, size: 36, grid: { show: false }, values: (u, values) => values.map((v) => (Number.isInteger(v) ? `${v}` : "")) });
       scales.count = { range: (u, low, high) => [0, Math.max(high * 1.1, 4)] };
     }
-    return { width: box.clientWidth, height: 150, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } }, padding: [8, plot.second ? 4 : 16, 0, 0],
+    return { width: box.clientWidth, height: 150, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } }, padding: [8, plot.second ? 4 : 28, 0, 0],
       scales, axes, series: [{}, ...plot.series()] };
   };
 

@@ -135,15 +135,16 @@ def test_troubles_are_listed_newest_first_and_repeated_ones_counted(board):
     ]
 
 
-def test_failed_operations_cache_failures_and_refused_deliveries_are_troubles(board):
+def test_failed_operations_cache_failures_and_deliveries_that_did_not_work_are_troubles(board):
     ended(board, command="C-MOVE", status=0xA801, comment="destination NOWHERE is not known")
     board(events.CacheChanged(failures=1, damaged=1))
-    board(events.Forwarded(pipeline="p", target="orthanc", outcome="dead", why="400 Bad file"))
+    board(events.Forwarded(pipeline="p", target="orthanc", outcome="retry", why="connection refused"))
+    board(events.Forwarded(pipeline="p", target="orthanc", outcome="dead", why="told by a Trouble, too"))
     board(events.Forwarded(pipeline="p", target="orthanc", outcome="delivered"))
     told = " / ".join(f"{one.where}: {one.what}" for one in board.problems())
     assert "WS1 at p: C-MOVE STUDY: 0xA801 Move Destination unknown (destination NOWHERE is not known)" in told
     assert "damaged file" in told
-    assert "orthanc refused: 400 Bad file" in told
+    assert "orthanc did not take an instance, it will be tried again: connection refused" in told
     assert len(board.problems()) == 4
 
 
@@ -170,3 +171,18 @@ def test_a_sample_is_kept_at_each_tick(board):
     columns = board.history.columns("hour")
     assert columns["hit_ratio"] == [75.0]
     assert columns["spooled"] == [5.0]
+
+
+def test_a_level_that_is_known_later_than_the_start_is_shown(board):
+    progress(board, NOW, 0, level="")
+    progress(board, NOW + 1, 10, level="SERIES")
+    progress(board, NOW + 2, 20, level="")
+    assert [one.level for one in board.running()] == ["SERIES"]
+
+
+def test_failures_of_the_last_hour_are_counted_apart(board):
+    ended(board, status=0xA701)
+    assert board.totals().failed_lately == 1
+    for second in range(5, 4000, 5):
+        board.tick(NOW + second)
+    assert (board.totals().failed, board.totals().failed_lately) == (1, 0)
