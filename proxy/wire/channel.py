@@ -18,7 +18,6 @@ from proxy.wire.ending import Ending
 from proxy.wire.transport import Buffer, Transport
 
 _VECTOR = 960  # buffers per write
-_CANCELS = 8  # C-CANCELs remembered; others are of no use, for only one request is served and one may wait
 _LOOKS = 16  # messages taken per look for a C-CANCEL: a flood of them must not keep us from working
 _USER_ABORT = pdu.abort(pdu.AbortSource.USER)
 
@@ -73,10 +72,10 @@ class Channel:
         self._incoming: Message | None = None  # its command is complete, its data set is not
         self._collected = bytearray()
         self._data_left = 0
-        self._serving = False
+        self._serving: Message | None = None
         self._waiting: Message | None = None  # complete
         self._behind: Message | None = None  # its data set stays unread
-        self._cancelled: set[int] = set()
+        self._cancelled: set[int] = set()  # of the two before
         self._expected: tuple[Field, int] | None = None
         self._expected_instance = ""
         self._status: int | None = None
@@ -86,7 +85,7 @@ class Channel:
 
     def next_request(self) -> Message:
         """Wait for the next request; that of a C-STORE comes when its sink has the whole data set."""
-        self._serving = False
+        self._serving = None
         idle_until = time.monotonic() + self._limits.idle_timeout
         if self._waiting is None and self._behind is not None:
             behind, self._behind = self._behind, None
@@ -95,7 +94,8 @@ class Channel:
             if not self._pump(idle_until):
                 raise self.end(Ending("timeout", "no message for too long", _USER_ABORT))
         message, self._waiting = self._waiting, None
-        self._serving = True
+        self._serving = message
+        self._cancelled.intersection_update((message.command.message_id,))
         return message
 
     def is_cancelled(self, message_id: int) -> bool:
@@ -126,7 +126,7 @@ class Channel:
     @property
     def is_idle(self) -> bool:
         """True while no request is served and none is on its way; may be asked from any thread."""
-        return not self._serving and self._incoming is None and self._waiting is None and self._behind is None
+        return self._serving is None and self._incoming is None and self._waiting is None and self._behind is None
 
     def _pump(self, until: float | None) -> bool:
         """Read until a message is complete (True), or nothing more has come by `until` (None: do not wait)."""
@@ -182,7 +182,7 @@ class Channel:
             stalled_at = min(stalled_at, self._began + self._limits.idle_timeout)
             if now >= self._began + self._limits.idle_timeout:  # however busily it comes
                 raise _stalled()
-        if not self._serving:
+        if self._serving is None:
             until = stalled_at
         if self._transport.receive(min(until, stalled_at)):
             return True
@@ -236,7 +236,8 @@ class Channel:
         self._command = bytearray()
         context = self.contexts[self._command_context]
         if command.field is Field.C_CANCEL_RQ:
-            if len(self._cancelled) < _CANCELS:
+            known = (message.command.message_id for message in (self._serving, self._waiting) if message is not None)
+            if command.message_id in known:
                 self._cancelled.add(command.message_id)
             return True
         message = Message(command, context)
@@ -248,7 +249,7 @@ class Channel:
             raise InvalidCommand(f"{command.field.name} on a context where the requestor is not SCU")
         else:
             self._cancelled.discard(command.message_id)
-            if self._waiting is not None or (self._serving and command.field is Field.C_STORE_RQ):
+            if self._waiting is not None or (self._serving is not None and command.field is Field.C_STORE_RQ):
                 self._behind = message
                 return True
         return self._begin(message)

@@ -33,6 +33,7 @@ _FAREWELL = 0.5  # seconds for peers to close when everything stops
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 _SHUTTING_DOWN = pdu.reject(2, 3, 1)  # temporary congestion
 _NO_THREAD = pdu.reject(2, 3, 2)  # local limit exceeded
+_OUR_ERROR = pdu.abort(pdu.AbortSource.PROVIDER)
 _EVENTS = {Wait.READABLE: selectors.EVENT_READ, Wait.WRITABLE: selectors.EVENT_WRITE}
 
 
@@ -207,27 +208,31 @@ class FrontDoor:
         if arrival not in self._arrivals:  # evicted in this very turn
             return
         try:
-            offer = arrival.read()
+            self._advance(arrival)
         except TurnedAway as verdict:
             self._turn_away(arrival, verdict)
-            return
+        except Exception:  # or the same bytes would bring it up again, turn by turn
+            _LOG.exception("error of ours at the front door")
+            self._turn_away(arrival, TurnedAway("internal error, see the log", _OUR_ERROR))
+
+    def _advance(self, arrival: Arrival) -> None:
+        offer = arrival.read()
         if isinstance(offer, Wait):
             self._selector.modify(arrival.socket, _EVENTS[offer], partial(self._go_on, arrival))
         elif self._refusing:
-            self._turn_away(arrival, TurnedAway("shutting down", _SHUTTING_DOWN))
+            raise TurnedAway("shutting down", _SHUTTING_DOWN)
         else:
             self._decide(arrival, offer)
 
     def _decide(self, arrival: Arrival, offer: Offer) -> None:
         verdict = self._application.admit(offer)
         if isinstance(verdict, Refusal):  # the application has told of it itself
-            self._turn_away(arrival, TurnedAway("", pdu.reject(verdict.result, verdict.source, verdict.reason)))
-            return
+            raise TurnedAway("", pdu.reject(verdict.result, verdict.source, verdict.reason))
         self._let_go(arrival)
         try:
             self._admitted(arrival.socket, offer, verdict)
-        except (RuntimeError, MemoryError, OSError):
-            verdict.association.ended("aborted", "no thread to be had")
+        except Exception as error:  # mostly because there is no thread to be had
+            verdict.association.ended("aborted", f"cannot be served: {error}")
             self._part(arrival, _NO_THREAD)
 
     def _turn_away(self, arrival: Arrival, verdict: TurnedAway) -> None:

@@ -231,8 +231,8 @@ class Peer:
 
     def send(self, data: bytes, *, timeout: float = 10.0) -> bool:
         """Write all of it; False when the other side does not want it (any more)."""
-        self.connection.settimeout(timeout)
         try:
+            self.connection.settimeout(timeout)
             self.connection.sendall(data)
         except OSError:
             return False
@@ -257,8 +257,8 @@ class Peer:
 
     def _is_closed(self) -> bool:
         """Has the other side closed? What it sent before counts as not yet closed."""
-        self.connection.settimeout(0)
         try:
+            self.connection.settimeout(0)
             return self.connection.recv(1, socket.MSG_PEEK) == b""
         except BlockingIOError:
             return False
