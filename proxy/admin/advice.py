@@ -9,7 +9,7 @@ _STATUS = {
     0xA701: "Orthanc did not answer while the instances were looked up: look at Orthanc below.",
     0xA801: "Add the destination's AE title under [destinations], or to Orthanc's DicomModalities.",
     0xA900: "The request is not what its SOP class allows: the comment names the attribute; correct the requestor.",
-    0xC010: "Orthanc itself refused the call: its log says why.",
+    0xC010: "Orthanc itself refused the call: look at Orthanc below, and into its log.",
     0x0110: "If the comment names an id, look it up in the log.",
 }
 _BY_COMMAND = {
@@ -24,6 +24,19 @@ _REJECTION = {
     (3, 1): "Shutting down: the requestor may try again later.",
     (3, 2): "Too many at once: raise [limits] associations, or find out who holds them open.",
 }
+_BACKEND = (  # what is in the words of `proxy.orthanc` -> what helps; {} is the backend's name
+    ("credentials", "Correct username and password of [backends.{}], or RegisteredUsers in Orthanc's configuration."),
+    ("refuses connections", "Start Orthanc, or correct url of [backends.{}]: its port is Orthanc's HttpPort."),
+    ("host name", "Correct the host in url of [backends.{}], or the name service of this machine."),
+    ("in time", "Orthanc is overloaded, or a firewall drops what is sent to url of [backends.{}]."),
+    ("no Orthanc", "Another program answers there: correct url of [backends.{}]."),
+    ("TLS", "Compare url, verify and client_certificate of [backends.{}] with Orthanc's SslEnabled, ..."),
+)
+_SPOOL = (
+    ("disk", "Free disk space, or see [spool] min_free_bytes. What waits is delivered as soon as its target works."),
+    ("too many", "Mend the target that it waits for, or raise [spool] max_instances."),
+    ("", "Mend the target that it waits for, or raise [spool] max_bytes."),
+)
 _NO_ASSOCIATION = (
     "No DICOM peer, a port scan, or a load balancer that tests the DICOM port: let it ask /readyz on the admin port."
 )
@@ -49,3 +62,13 @@ def for_story(story: Story) -> str:
         # where the reason names its own remedy, one is enough
         return "" if ";" in story.why else _REJECTION.get((story.source, story.reason), "")
     return _STATE.get(story.state, "")
+
+
+def for_backend(name: str, words: str) -> str:
+    """About an Orthanc that is not available, by the words that say why."""
+    return next((remedy.format(name) for sign, remedy in _BACKEND if sign in words), "")
+
+
+def for_spool(full: str) -> str:
+    """About a spool that takes no more, by the words that say why."""
+    return next(remedy for sign, remedy in _SPOOL if sign in full)

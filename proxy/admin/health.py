@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 
+from proxy.admin import advice
 from proxy.admin.controls import Probes
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One reason not to be ready: `code` for programs, `words` for people."""
+    """One reason not to be ready: `code` for programs, `words` for people, `advice` on what helps."""
 
     code: str
     words: str
+    advice: str = ""
 
 
 def reasons_not_ready(probes: Probes) -> tuple[Reason, ...]:
@@ -22,8 +24,10 @@ def reasons_not_ready(probes: Probes) -> tuple[Reason, ...]:
         reasons.append(Reason("no-worker", "no worker process is alive"))
     for backend in probes.backends:
         if not backend.reachable:
-            words = f"Orthanc {backend.name!r} at {backend.url} is unreachable"
-            reasons.append(Reason("orthanc-unreachable", f"{words}: {backend.words}" if backend.words else words))
+            words = f"Orthanc {backend.name!r} at {backend.url} is not available"
+            words += f": {backend.words}" if backend.words else ""
+            reasons.append(Reason("orthanc-unreachable", words, advice.for_backend(backend.name, backend.words)))
     if probes.spool_full:
-        reasons.append(Reason("spool-full", f"C-STORE is refused: {probes.spool_full}"))
+        words = f"C-STORE is refused: {probes.spool_full}"
+        reasons.append(Reason("spool-full", words, advice.for_spool(probes.spool_full)))
     return tuple(reasons)

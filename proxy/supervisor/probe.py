@@ -59,7 +59,7 @@ class Probe:
         before = self._states.get(state.name)
         self._states[state.name] = state
         if not state.reachable and (before is None or before.reachable):
-            what = f"backend {state.name} at {state.url} does not answer: {state.words}"
+            what = f"Orthanc {state.name!r} at {state.url} is not available: {state.words}"
             self.journal.emit(Trouble(where=f"backends.{state.name}", what=what, severity="error"))
         elif state.reachable and before is not None and not before.reachable:
-            self.journal.emit(Trouble(where=f"backends.{state.name}", what=f"backend {state.name} is back"))
+            self.journal.emit(Trouble(where=f"backends.{state.name}", what=f"Orthanc {state.name!r} is back"))

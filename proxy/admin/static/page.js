@@ -60,7 +60,9 @@
       { ...axis, space: 70, size: 24, values: (u, times) => times.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: times.at(-1) - times[0] < 120 ? "2-digit" : undefined, hourCycle: "h23" })) },
       { ...axis, size: 58, values: (u, values) => values.map(plot.values) },
     ];
-    const scales = { x: { time: true }, y: { range: top } };
+    // at least a minute, also where there is nothing yet
+    const times = (u, first, last) => { const end = last ?? Date.now() / 1000; return [Math.min(first ?? end, end - 60), end]; };
+    const scales = { x: { time: true, range: times }, y: { range: top } };
     if (plot.second) {
       axes.push({ ...axis, scale: "count", side: 1, size: 36, grid: { show: false }, values: (u, values) => values.map((v) => (Number.isInteger(v) ? `${v}` : "")) });
       scales.count = { range: (u, low, high) => [0, Math.max(high * 1.1, 4)] };

@@ -1,7 +1,13 @@
+import httpx
 import pytest
 
 from proxy.admin import advice
 from proxy.admin.stories import Deed, Story
+from proxy.config import SpoolSettings
+from proxy.errors import OrthancRefused
+from proxy.orthanc.answers import checked, value_of
+from proxy.orthanc.bulk import words_for
+from proxy.spool.room import lack_of_room
 
 
 def deed(status, command="C-MOVE", failed=0):
@@ -53,3 +59,40 @@ def test_a_connection_turned_away_may_be_a_health_check_of_a_load_balancer():
 def test_a_normal_end_needs_no_advice():
     assert advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="released")) == ""
     assert "firewall" in advice.for_story(Story("", "A->B", "A", "B", "", 0.0, state="timeout"))
+
+
+def refusal(act):
+    with pytest.raises(OrthancRefused) as caught:
+        act()
+    return caught.value.comment
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (lambda: refusal(lambda: checked(401, b"")), "username and password of [backends.main]"),
+        (lambda: refusal(lambda: value_of(b"<html>", dict)), "Another program"),
+        (lambda: words_for(httpx.ConnectError("[Errno 111] Connection refused")), "HttpPort"),
+        (lambda: words_for(httpx.ConnectError("[Errno -2] Name or service not known")), "name service"),
+        (lambda: words_for(httpx.ReadTimeout("timed out")), "overloaded"),
+        (lambda: words_for(httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED]")), "verify"),
+    ],
+)
+def test_an_orthanc_that_is_not_available_comes_with_what_can_be_done(words, remedy):
+    assert remedy in advice.for_backend("main", words())
+
+
+def test_an_orthanc_that_was_not_asked_yet_needs_no_advice():
+    assert advice.for_backend("main", "not asked yet") == ""
+
+
+@pytest.mark.parametrize(
+    ("lack", "setting"),
+    [
+        ({"used": 1 << 50, "count": 1, "free": 1 << 50}, "max_bytes"),
+        ({"used": 0, "count": 1, "free": 1}, "min_free_bytes"),
+        ({"used": 0, "count": 1 << 30, "free": 1 << 50}, "max_instances"),
+    ],
+)
+def test_a_full_spool_comes_with_the_setting_that_bounds_it(lack, setting):
+    assert f"[spool] {setting}" in advice.for_spool(lack_of_room(SpoolSettings(), wanted=1, **lack))

@@ -24,4 +24,4 @@ def test_reasons_not_to_be_ready(probes, codes):
 
 def test_the_reason_says_which_orthanc_and_why():
     [reason] = reasons_not_ready(Probes(backends=(DOWN,)))
-    assert reason.words == "Orthanc 'orthanc' at http://o:8042 is unreachable: connection refused"
+    assert reason.words == "Orthanc 'orthanc' at http://o:8042 is not available: connection refused"

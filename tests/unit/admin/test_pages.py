@@ -81,7 +81,7 @@ def test_not_ready_is_explained(site):
     site.controls.spooled = SpoolSnapshot(full="50 GB of 50 GB are in use")
     page = checked(site.client().get("/").text)
     assert "Not ready" in page
-    assert "is unreachable: connection refused" in page
+    assert "is not available: connection refused" in page
     assert "C-STORE is refused: 50 GB of 50 GB are in use" in page
 
 
