@@ -72,16 +72,15 @@ class ChannelReceiver:
                 return status
 
     def _check_progress(self, now: float) -> None:
-        """Over a slow line much may still be on its way: the deadline moves as long as the receiver takes some of it.
+        """Over a slow line much may still be on its way: the time runs from when the receiver last took some of it.
 
         How much that is costs a system call, and is only asked about once a response is late.
         """
-        is_moving = self._channel.is_draining() or not self._is_watched
-        self._is_watched = True
-        if now >= self._deadline:
-            if not is_moving:
-                raise self._channel.end(Ending("timeout", "no C-STORE response in time", _USER_ABORT))
+        if self._channel.is_draining() or not self._is_watched:
+            self._is_watched = True
             self._deadline = now + self._response_timeout
+        elif now >= self._deadline:
+            raise self._channel.end(Ending("timeout", "no C-STORE response in time", _USER_ABORT))
 
     def close(self) -> None:
         """Release the association where it is one of our own making."""

@@ -573,8 +573,6 @@ def test_a_data_set_that_fails_before_it_begins_leaves_the_association_as_it_was
 
 
 def test_a_data_set_that_breaks_off_aborts_the_association(line: Wired) -> None:
-    reading = threading.Thread(target=line.peer.ending, daemon=True)
-    reading.start()
     ending = _ending(lambda: line.channel.write_instance(CT, store_request(1, raw.CT, "1.2"), _breaking_off(2)))
     assert (ending.how, ending.parting) == ("aborted", USER_ABORT)
     assert "too soon" in ending.why
