@@ -7,6 +7,7 @@ The reason is on disk before the instance moves, so there is none without. A let
 for that one target.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -81,10 +82,10 @@ class DeadLetters:
         Returns who moved up to its name, as `Spool.remove` does.
         """
         source = self._spool.path(name)
-        letter = self._write(envelope, target, why, attempts, source.stat().st_size)
-        if last:
-            return self._spool.move_out(name, self.path(letter))
-        self._copy(source, self.path(letter))
+        with self._written(envelope, target, why, attempts, source.stat().st_size) as letter:
+            if last:
+                return self._spool.move_out(name, self.path(letter))
+            self._copy(source, self.path(letter))
         self._spool.ledger.add(letter.bytes, 1)
         return None
 
@@ -92,14 +93,15 @@ class DeadLetters:
         """A waiting file that does not tell any more what it is. Raises OSError; returns as `bury` does."""
         now = time.time()
         envelope = Envelope("", "", "", "", "", 0, now, "", name.sop_instance_uid, "")
-        letter = self._write(envelope, "", why, 0, self._spool.path(name).stat().st_size, retryable=False)
-        return self._spool.move_out(name, self.path(letter))
+        size = self._spool.path(name).stat().st_size
+        with self._written(envelope, "", why, 0, size, retryable=False) as letter:
+            return self._spool.move_out(name, self.path(letter))
 
     def bury_arrival(self, incoming: Incoming, why: str) -> Letter:
         """An arriving instance must not be forwarded at all. Raises SpoolFull, OSError."""
         incoming.sync()
-        letter = self._write(incoming.envelope, "", why, 0, incoming.length, retryable=False)
-        incoming.path.rename(self.path(letter))
+        with self._written(incoming.envelope, "", why, 0, incoming.length, retryable=False) as letter:
+            incoming.path.rename(self.path(letter))
         incoming.named = True
         self._spool.ledger.add(letter.bytes, 1)
         self._spool.end(incoming)
@@ -136,7 +138,9 @@ class DeadLetters:
         return letter
 
     def sweep(self) -> None:
-        """Forget reasons whose instance never came, or has gone."""
+        """Forget reasons whose instance never came, or has gone, and copies that did not get whole."""
+        for part in self._folder.glob("*.part"):
+            part.unlink(missing_ok=True)
         for letter in self.list():
             if not self.path(letter).exists():
                 self._forget(letter)
@@ -148,9 +152,11 @@ class DeadLetters:
             except LookupError:
                 continue
 
-    def _write(
+    @contextlib.contextmanager
+    def _written(
         self, envelope: Envelope, target: str, why: str, attempts: int, size: int, *, retryable: bool = True
-    ) -> Letter:
+    ) -> Iterator[Letter]:
+        """The letter, durably; gone again where its instance cannot follow it."""
         letter = Letter(
             id=f"{time.time_ns():016x}{secrets.token_hex(4)}",
             pipeline=envelope.pipeline,
@@ -165,14 +171,23 @@ class DeadLetters:
             retryable=retryable,
         )
         write_file(self._folder / f"{letter.id}.json", orjson.dumps(asdict(letter)))
-        return letter
+        try:
+            yield letter
+        except OSError:
+            if not self.path(letter).exists():
+                self._forget(letter)
+            raise
 
     def _copy(self, source: Path, target: Path) -> None:
         part = target.with_suffix(".part")
-        shutil.copyfile(source, part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.rename(target)
+        try:
+            shutil.copyfile(source, part)
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.rename(target)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
         sync_folder(self._folder)
 
     def _forget(self, letter: Letter) -> None:

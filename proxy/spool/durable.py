@@ -45,13 +45,6 @@ class Folders:
             finally:
                 held.release()
 
-    def names(self, folder: str) -> list[str]:
-        """The names in a folder; none where it does not exist."""
-        try:
-            return [path.name for path in (self._root / folder).iterdir()]
-        except FileNotFoundError:
-            return []
-
     def has(self, folder: str, name: str) -> bool:
         """Is there that name? Asked by path: a descriptor may be that of a folder that was removed and made again."""
         try:

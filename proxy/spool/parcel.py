@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Protocol
@@ -46,6 +47,7 @@ class Target(Protocol):
 
 
 _HEAD_READ = 16 << 10
+_PIECE = 1 << 18
 
 
 @contextmanager
@@ -56,10 +58,20 @@ def opened(path: Path) -> Iterator[Parcel]:
             envelope, offset = read_head(file.read(_HEAD_READ))
         except ValueError as error:
             raise Damaged(str(error)) from error
+        if _sum_of(file, offset) != (envelope.size, envelope.digest):
+            raise Damaged("the file has changed since it was received")
         with mapped(file.fileno(), offset) as data:
-            if len(data) != envelope.size or xxhash.xxh3_128_hexdigest(data) != envelope.digest:
-                raise Damaged("the file has changed since it was received")
             yield Parcel(envelope, bare_head(envelope), data)
+
+
+def _sum_of(file: BufferedReader, offset: int) -> tuple[int, str]:
+    """Length and hash of what follows `offset`: read, for a disk error in a mapped file would end the process."""
+    size, hasher, piece = 0, xxhash.xxh3_128(), memoryview(bytearray(_PIECE))
+    file.seek(offset)
+    while count := file.readinto(piece):
+        hasher.update(piece[:count])
+        size += count
+    return size, hasher.hexdigest()
 
 
 @contextmanager

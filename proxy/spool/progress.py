@@ -53,7 +53,3 @@ class ProgressFiles:
         """Never raises."""
         with contextlib.suppress(OSError):
             os.unlink(self._folder / f"{instance_id}.json")  # noqa: PTH108  (half the time of a Path)
-
-    def ids(self) -> list[str]:
-        """All that have some."""
-        return [path.stem for path in self._folder.glob("*.json")]

@@ -17,18 +17,17 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
-from itertools import groupby
 from pathlib import Path
 
 from proxy.config import SpoolSettings
 from proxy.errors import SpoolFull
-from proxy.spool import names
 from proxy.spool.arrivals import Teller
 from proxy.spool.durable import Folders, sync_folder
 from proxy.spool.envelope import Envelope, read_head
 from proxy.spool.incoming import FLUSH_AT, RESERVED_STEP, Incoming
 from proxy.spool.ledger import Ledger
-from proxy.spool.names import Name
+from proxy.spool.listing import Unreadable, files_in, folders_in, names_in, passed_over, raised
+from proxy.spool.names import Name, numbers_of
 from proxy.spool.room import lack_of_room
 from proxy.spool.waiting import Waiting
 
@@ -168,19 +167,18 @@ class Spool:
         with self.path(name).open("rb") as file:
             return read_head(file.read(_HEAD_READ))[0]
 
-    def names(self) -> Iterator[Name]:
-        """All that waits; those of one SOP Instance UID together and in order of arrival."""
-        for _, names_of_series in groupby(self._all_names(), key=lambda name: name.folder):
-            yield from sorted(names_of_series)
+    def names(self, unreadable: Unreadable = raised) -> Iterator[Name]:
+        """All that waits; those of one SOP Instance UID together and in order of arrival. Raises OSError."""
+        return names_in(self.root, unreadable)
 
     def names_like(self, name: Name) -> list[Name]:
         """All of that SOP Instance UID that wait there, in order of arrival."""
-        numbers = names.numbers_of(name.sop_instance_uid, self._folders.names(name.folder))
+        numbers = numbers_of(name.sop_instance_uid, files_in(self.root / name.folder, raised))
         return [name._replace(number=number) for number in sorted(numbers)]
 
     def waiting_uids(self) -> set[str]:
-        """The SOP Instance UIDs of all that waits."""
-        return {name.sop_instance_uid for name in self._all_names()}
+        """The SOP Instance UIDs of all that waits. Raises OSError."""
+        return {name.sop_instance_uid for name in self.names()}
 
     def remove(self, name: Name, size: int) -> Name | None:
         """All targets have it: let it go. Returns who moved up to its name, as it was called before. Raises OSError."""
@@ -219,8 +217,8 @@ class Spool:
 
     def remove_empty_folders(self, older_than: float) -> None:
         """Remove series and study folders that are empty since `older_than` (wall clock, as st_mtime)."""
-        for study in _folders_in(self.root):
-            for folder in (*(f"{study}/{series}" for series in _folders_in(self.root / study)), study):
+        for study in folders_in(self.root, passed_over):
+            for folder in (*(f"{study}/{series}" for series in folders_in(self.root / study, passed_over)), study):
                 with contextlib.suppress(OSError), self.ledger.mutex():
                     if (self.root / folder).stat().st_mtime < older_than:
                         (self.root / folder).rmdir()
@@ -235,14 +233,6 @@ class Spool:
         former = left[0]
         self.path(former).rename(self.path(gone))
         return former
-
-    def _all_names(self) -> Iterator[Name]:
-        for study in _folders_in(self.root):
-            for series in _folders_in(self.root / study):
-                for file in self._folders.names(f"{study}/{series}"):
-                    parsed = names.parse_file(file)
-                    if parsed is not None:
-                        yield Name(study, series, *parsed)
 
     def sweep(self) -> int:
         """Remove the part files of processes that are gone; how many."""
@@ -260,7 +250,7 @@ class Spool:
         with self.ledger.mutex():
             used = count = 0
             former: Name | None = None
-            for name in list(self.names()):
+            for name in list(self.names(passed_over)):
                 used, count = used + self.path(name).stat().st_size, count + 1
                 if name.number > 1 and (former is None or former.key != name.key):
                     self._move_up(name._replace(number=1))
@@ -272,14 +262,6 @@ class Spool:
 
 def _name(envelope: Envelope) -> Name:
     return Name(envelope.study_instance_uid, envelope.series_instance_uid, envelope.sop_instance_uid)
-
-
-def _folders_in(path: Path) -> list[str]:
-    try:
-        with os.scandir(path) as entries:
-            return sorted(entry.name for entry in entries if names.is_safe_uid(entry.name))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _free(path: Path) -> int:

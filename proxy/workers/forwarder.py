@@ -5,33 +5,30 @@ target holds up nobody else. What can be mended is tried again for ever, with gr
 good becomes a dead letter. Whatever this forgets when it is killed, it finds again in the spool.
 """
 
+import contextlib
 import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fcntl import LOCK_EX, LOCK_NB, flock
-from itertools import groupby
 
 from proxy.config import Pipeline, SpoolSettings
 from proxy.errors import ProxyError
 from proxy.events import Forwarded, Trouble
 from proxy.journal import Journal
-from proxy.spool.arrivals import Listener
 from proxy.spool.backlog import Item
 from proxy.spool.breaker import Breaker, delay
 from proxy.spool.deadletters import DeadLetters, Letter
+from proxy.spool.names import Name
 from proxy.spool.parcel import Damaged, Target, is_final, opened
 from proxy.spool.spool import Spool
-from proxy.spool.waiting import Waiting
 from proxy.workers.lane import Lane, LaneState, burst_pause, let_others_go_first
+from proxy.workers.news import News
 from proxy.workers.waiting_room import WaitingRoom
 
 _LOGGER = logging.getLogger(__name__)
-_LISTEN = 0.5  # seconds between two looks at what else there is to do
-_HOUSEKEEPING = 30.0
-_EMPTY_FOLDER_AGE = 60.0
 _LETTERS_SHOWN = 100
 
 
@@ -77,9 +74,7 @@ class Forwarder:
         self._stopping = False
         self._lanes = {name: self._lane(target) for name, target in targets.items()}
         self._room = WaitingRoom(spool, self.dead_letters, self._lanes, pipelines, clock, self._complain)
-        self._missed = -1
-        self._arrived_at = float("-inf")
-        self._news = threading.Thread(target=self._listen, name="spool-news", daemon=True)
+        self._news = News(spool, self._room, self._changed, clock, self._complain)
 
     def __repr__(self) -> str:
         return f"<Forwarder {len(self._room.items)} waiting, {len(self._lanes)} targets>"
@@ -88,7 +83,6 @@ class Forwarder:
         """Count what there is, then begin. Raises OSError, also where another process forwards from this spool."""
         self._only = (self._spool.root / ".ledger" / "forwarder.lock").open("w")
         flock(self._only, LOCK_EX | LOCK_NB)
-        self._listener = Listener(self._spool.pipe)
         self._spool.settle()
         self.dead_letters.sweep()
         self._news.start()
@@ -100,19 +94,18 @@ class Forwarder:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        if self._news.is_alive():
-            self._listener.wake()
+        self._news.stop()
 
     def join(self, timeout: float) -> bool:
         """Wait for deliveries under way; False when some are left after `timeout` seconds. They lose nothing."""
         until = time.monotonic() + timeout
-        threads = [self._news, *(thread for lane in self._lanes.values() for thread in lane.threads)]
+        threads = [self._news.thread, *(thread for lane in self._lanes.values() for thread in lane.threads)]
         for thread in threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
         if any(thread.is_alive() for thread in threads):
             return False
-        self._listener.close()
+        self._news.close()
         self._only.close()
         return True
 
@@ -158,44 +151,6 @@ class Forwarder:
             dead_letters=tuple(letters),
         )
 
-    def _listen(self) -> None:
-        chores = self._clock()
-        while not self._stopping:
-            try:
-                if self._spool.ledger.missed != self._missed:
-                    self._look()
-                for line in self._listener.lines(_LISTEN):
-                    self._hear(line)
-                if self._clock() >= chores:
-                    chores = self._clock() + _HOUSEKEEPING
-                    self._spool.sweep()
-                    self._spool.remove_empty_folders(time.time() - _EMPTY_FOLDER_AGE)
-            except Exception as error:
-                self._complain(f"the spool cannot be read: {type(error).__name__}")
-                _LOGGER.debug("reading the spool", exc_info=True)
-                time.sleep(_LISTEN)
-
-    def _hear(self, line: bytes) -> None:
-        try:
-            waiting = Waiting.decode(line)
-        except ValueError:
-            self._missed = -1  # cut by a crash: look for oneself
-            return
-        with self._changed:
-            self._arrived_at = self._clock()
-            self._room.admit(waiting)
-            self._changed.notify_all()
-
-    def _look(self) -> None:
-        """Find all that waits and is not known yet."""
-        self._missed = self._spool.ledger.missed
-        for _, names in groupby(self._spool.names(), key=lambda name: name.key):
-            if self._stopping:
-                return
-            with self._changed:
-                self._room.find(list(names))
-                self._changed.notify_all()
-
     def _run(self, lane: Lane) -> None:
         let_others_go_first()
         while (item := self._next(lane)) is not None:
@@ -222,7 +177,7 @@ class Forwarder:
         with self._changed:
             while not self._stopping and not lane.closed:
                 now = self._clock()
-                lull = burst_pause(now, self._arrived_at, lane.backlog.oldest())
+                lull = burst_pause(now, self._news.arrived_at, lane.backlog.oldest())
                 item = lane.take(now) if lull <= 0 else None
                 if item is not None:
                     return item
@@ -230,17 +185,21 @@ class Forwarder:
         return None
 
     def _deliver(self, lane: Lane, item: Item) -> tuple[str, str]:
-        """One attempt: its outcome and why. Raises OSError where the spool itself fails."""
-        why = ""
+        """One attempt: its outcome and why. Raises OSError where the spool cannot be written."""
+        name, why = item.waiting.name, ""
         try:
-            with opened(self._spool.path(item.waiting.name)) as parcel:
+            with opened(self._spool.path(name)) as parcel:
+                if parcel.envelope.id != item.waiting.id:
+                    raise FileNotFoundError  # the name is another's now
                 words = lane.target.deliver(parcel)
             if words:
                 _LOGGER.info("%s: %s", lane.name, words)
             self._delivered(lane, item)
             return "delivered", ""
         except FileNotFoundError:
-            return self._vanished(lane, item)
+            return self._not_there(lane, item, name)
+        except OSError as error:
+            return self._put_off(lane, item, error)
         except Damaged as error:
             why = f"damaged on our disk: {error}"
         except ProxyError as error:
@@ -251,44 +210,59 @@ class Forwarder:
         self._refused(lane, item, why)
         return "dead", why
 
-    def _delivered(self, lane: Lane, item: Item) -> None:
+    @contextlib.contextmanager
+    def _deciding(self, lane: Lane) -> Iterator[bool]:
+        """With the lock: does it matter still? Where its target is no more, the instance has been routed anew."""
         with self._changed:
+            yield not lane.closed
+            self._changed.notify_all()
+
+    def _delivered(self, lane: Lane, item: Item) -> None:
+        with self._deciding(lane) as matters:
             recovered = lane.breaker.succeeded()
-            self._room.delivered(lane, item)
+            if matters:
+                self._room.delivered(lane, item)
             if recovered:
                 lane.backlog.hurry()
                 self._tell(f"{lane.name} takes instances again; {lane.backlog.count} wait")
-            self._changed.notify_all()
 
     def _refused(self, lane: Lane, item: Item, why: str) -> None:
         """A dead letter; the target as such works."""
-        with self._changed:
-            self._room.refused(lane, item, why)
+        with self._deciding(lane) as matters:
+            if matters:
+                self._room.refused(lane, item, why)
+                self._complain(f"an instance from {item.waiting.calling_aet} is a dead letter: {lane.name}: {why}")
             lane.breaker.succeeded()
-            self._changed.notify_all()
-        self._complain(f"an instance from {item.waiting.calling_aet} is a dead letter: {lane.name}: {why}")
 
     def _failed(self, lane: Lane, item: Item, why: str) -> None:
-        with self._changed:
-            attempts = item.attempts[lane.name] = item.attempts.get(lane.name, 0) + 1
-            now = self._clock()
-            pause = delay(attempts, self._settings.retry_initial, self._settings.retry_max, self._chance)
-            lane.backlog.again(item, now + pause)
-            if lane.breaker.failed(now, why):
+        with self._deciding(lane):
+            self._pause(lane, item)
+            if lane.breaker.failed(self._clock(), why):
                 self._tell(f"{lane.name}: {why}; {lane.backlog.count} instances wait")
-            self._changed.notify_all()
 
-    def _vanished(self, lane: Lane, item: Item) -> tuple[str, str]:
-        """The file has another name now, because it moved up, or somebody has removed it."""
-        with self._changed:
+    def _put_off(self, lane: Lane, item: Item, error: OSError) -> tuple[str, str]:
+        """Our disk does not give it; the target has no part in that."""
+        self._news.cannot_read(error)
+        with self._deciding(lane):
             lane.breaker.given_up()
-            if self._spool.path(item.waiting.name).exists():
+            self._pause(lane, item)
+        return "retry", f"the spool cannot be read: {error.strerror or type(error).__name__}"
+
+    def _pause(self, lane: Lane, item: Item) -> None:
+        attempts = item.attempts[lane.name] = item.attempts.get(lane.name, 0) + 1
+        pause = delay(attempts, self._settings.retry_initial, self._settings.retry_max, self._chance)
+        lane.backlog.again(item, self._clock() + pause)
+
+    def _not_there(self, lane: Lane, item: Item, name: Name) -> tuple[str, str]:
+        """The file has moved up to another name meanwhile, or somebody has removed it."""
+        with self._deciding(lane) as matters:
+            lane.breaker.given_up()
+            if item.waiting.name != name:
                 lane.backlog.again(item, self._clock())
-            else:
+            elif matters:
                 self._room.vanished(lane, item)
-                self._missed = -1
+                self._news.look_again()
                 self._complain("a waiting instance has vanished from the spool")
-            self._changed.notify_all()
         return "retry", "its file was not there"
 
     def _tell(self, what: str, severity: str = "warning") -> None:

@@ -17,6 +17,8 @@ from proxy.spool.spool import Spool
 from proxy.spool.waiting import Waiting
 from proxy.workers.lane import Lane
 
+_GONE_MOST = 4096  # more than a pipe can hold news of
+
 
 @dataclass(slots=True)
 class WaitingRoom:
@@ -32,6 +34,7 @@ class WaitingRoom:
     unrouted: dict[str, Waiting] = field(default_factory=dict)
     _unrouted_names: set[Name] = field(default_factory=set)
     _lines: dict[Key, list[Item]] = field(default_factory=dict)
+    _gone: dict[str, None] = field(default_factory=dict)  # let go lately: news of them may still be on their way
     _progress: ProgressFiles = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +67,7 @@ class WaitingRoom:
 
     def admit(self, waiting: Waiting) -> None:
         """Queue one instance for each of its targets; once, however often it is told."""
-        if waiting.id in self.items or waiting.id in self.unrouted:
+        if waiting.id in self.items or waiting.id in self.unrouted or waiting.id in self._gone:
             return
         pipeline = self.pipelines.get(waiting.pipeline)
         progress = self._progress.read(waiting.id)
@@ -108,7 +111,9 @@ class WaitingRoom:
             self._let_go(item)
             return
         progress = self._progress.read(item.waiting.id)
-        self._progress.write(item.waiting.id, Progress(progress.done | {lane.name}, progress.only))
+        # On a full disk this fails, and must not fail the delivery: after a restart there will be one more
+        with suppress(OSError):
+            self._progress.write(item.waiting.id, Progress(progress.done | {lane.name}, progress.only))
 
     def refused(self, lane: Lane, item: Item, why: str) -> None:
         """That target refuses it for good. Raises OSError."""
@@ -146,6 +151,9 @@ class WaitingRoom:
         except OSError as error:
             # It is delivered once more after the next start, and harmless
             self.tell(f"a delivered instance cannot be removed: {error.strerror or error}")
+        self._gone[item.waiting.id] = None
+        if len(self._gone) > _GONE_MOST:
+            del self._gone[next(iter(self._gone))]
         self._forget(item)
 
     def _moved_up(self, former: Name | None, name: Name) -> None:

@@ -1,9 +1,13 @@
 """What a target refuses for good is kept with its reason, and can be taken back."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from proxy.spool import deadletters
 from proxy.spool.deadletters import DeadLetters
 from proxy.spool.envelope import envelope_of
 from proxy.spool.names import Name
@@ -78,3 +82,38 @@ def test_a_reason_without_its_instance_is_forgotten(tmp_path: Path) -> None:
     letters.path(letter).unlink()
     letters.sweep()
     assert letters.list() == []
+
+
+@pytest.mark.parametrize(
+    ("failing", "last"), [("copyfile", False), ("fsync", False), ("rename", False), ("rename", True), ("fsync", True)]
+)
+def test_a_disk_that_fails_keeps_the_instance_and_leaves_no_rubbish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, last: bool
+) -> None:
+    spool = open_spool(tmp_path)
+    store(service(spool), "1.2.3")
+    letters, envelope = DeadLetters(spool), spool.envelope(NAME)
+    write = deadletters.write_file
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fail_from_here(path: Path, content: bytes) -> None:
+        write(path, content)
+        monkeypatch.setattr(shutil if failing == "copyfile" else os, failing, fail)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deadletters, "write_file", fail_from_here)
+        with pytest.raises(OSError, match="No space"):
+            letters.bury(NAME, envelope, "orthanc", "no", 1, last=last)
+    monkeypatch.undo()
+    kept = {path.suffix for path in (spool.root / ".dead").iterdir()}
+    assert kept == ({".json", ".dcm"} if not spool.path(NAME).exists() else set())
+
+
+def test_a_start_forgets_copies_that_did_not_get_whole(tmp_path: Path) -> None:
+    letters = DeadLetters(open_spool(tmp_path))
+    part = tmp_path / "dimse" / ".dead" / "0123.part"
+    part.write_bytes(b"half")
+    letters.sweep()
+    assert not part.exists()

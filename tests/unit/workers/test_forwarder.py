@@ -1,29 +1,27 @@
 """Forwarding: in order, confirmed, patient; a dead target disturbs nobody, and nothing is ever dropped."""
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+import proxy.workers.forwarder
 from proxy.config import Pipeline
 from proxy.errors import OrthancRefused, OrthancUnavailable
-from proxy.events import Event, Forwarded
+from proxy.events import Event, Forwarded, Trouble
 from proxy.journal import Journal
 from proxy.spool.names import Name
-from proxy.spool.parcel import Parcel, Target
+from proxy.spool.parcel import Parcel, Target, opened
+from proxy.spool.progress import ProgressFiles
 from proxy.spool.spool import Spool
 from proxy.workers.forwarder import Forwarder
 from tests.fakes.received import SERIES, STUDY, FakeTarget, data_set, open_spool, service, store
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it never came about"
-        time.sleep(0.005)
+from tests.support.waiting import wait_until
 
 
 @contextmanager
@@ -134,10 +132,10 @@ def test_a_dead_target_holds_up_only_itself(tmp_path: Path) -> None:
     with forwarding(spool, alive, dead, forward_to=["alive", "dead"]) as forwarder:
         for number in range(20):
             store(service(spool), f"1.{number}")
-        wait_until(lambda: len(alive.got) == 20)
         wait_until(lambda: any(lane.why for lane in forwarder.snapshot().lanes))
+        wait_until(lambda: [lane.waiting for lane in forwarder.snapshot().lanes] == [0, 20])
+        assert len(alive.got) == 20
         states = {lane.target: lane for lane in forwarder.snapshot().lanes}
-        assert (states["alive"].waiting, states["dead"].waiting) == (0, 20)
         assert states["dead"].why == "connection refused"
         assert states["dead"].retry_at is not None
         assert dead.attempts < 20, "the breaker spares a dead target"
@@ -205,6 +203,84 @@ def test_what_may_be_mended_is_tried_again_and_reported(tmp_path: Path, error: E
         store(service(spool), "1.1")
         wait_until(is_done(spool))
     assert [event.outcome for event in events if isinstance(event, Forwarded)] == ["retry"] * 5 + ["delivered"]
+
+
+def test_a_full_disk_costs_several_targets_nothing_but_a_second_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    spool, one, two = open_spool(tmp_path), FakeTarget("one"), FakeTarget("two")
+    monkeypatch.setattr(ProgressFiles, "write", full)
+    with forwarding(spool, one, two, forward_to=["one", "two"]) as forwarder:
+        for number in range(6):
+            store(service(spool), f"1.{number}")
+        wait_until(is_done(spool))
+        assert all(thread.is_alive() for lane in forwarder._lanes.values() for thread in lane.threads)
+    assert sorted(one.uids) == sorted(two.uids) == [f"1.{number}" for number in range(6)]
+
+
+def test_a_disk_that_cannot_be_read_is_told_once_and_not_laid_at_the_targets_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    broken = iter([True] * 7)
+
+    def read(path: Path) -> AbstractContextManager[Parcel]:
+        if path.name == "1.1.dcm" and next(broken, False):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return opened(path)
+
+    monkeypatch.setattr(proxy.workers.forwarder, "opened", read)
+    spool, target = open_spool(tmp_path), FakeTarget()
+    with forwarding(spool, target, events=events):
+        for uid in ("1.1", "1.2"):
+            store(service(spool), uid)
+        wait_until(is_done(spool))
+    assert sorted(target.uids) == ["1.1", "1.2"]
+    told = [event.what for event in events if isinstance(event, Trouble)]
+    assert told == ["some of the spool cannot be read: Input/output error (`orthanc-proxy spool list` says where)"]
+
+
+def test_a_target_that_is_taken_away_during_a_delivery_loses_nothing(tmp_path: Path) -> None:
+    gate = threading.Event()
+    events: list[Event] = []
+    old, new = FakeTarget("old", behave=lambda parcel: gate.wait(10) and None), FakeTarget("new")
+    spool = open_spool(tmp_path)
+    with forwarding(spool, old, events=events, backend="old") as forwarder:
+        store(service(spool), "1.1")
+        wait_until(lambda: old.attempts == 1)
+        forwarder.replace({"main": Pipeline(aet="PROXY", backend="new")}, {"new": new})
+        wait_until(is_done(spool))
+        gate.set()
+        wait_until(lambda: len([event for event in events if isinstance(event, Forwarded)]) == 2)
+    assert new.uids == ["1.1"]
+    assert [event for event in events if isinstance(event, Trouble)] == []
+
+
+def test_a_name_that_is_anothers_by_now_is_not_taken_for_the_one_that_had_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first version goes, the second moves up, and a third gets its name, between taking it and opening it."""
+    gate, spool = threading.Event(), open_spool(tmp_path)
+    quick, slow = FakeTarget("quick"), FakeTarget("slow", behave=lambda parcel: gate.wait(10) and None)
+    versions = [data_set("1.1", pixels=f"version{number}".encode()) for number in range(3)]
+    second = spool.path(Name(STUDY, SERIES, "1.1", 2))
+
+    def read(path: Path) -> AbstractContextManager[Parcel]:
+        if path == second and not gate.is_set():
+            gate.set()
+            wait_until(lambda: not second.exists())
+            store(service(spool), "1.1", versions[2])
+        return opened(path)
+
+    monkeypatch.setattr(proxy.workers.forwarder, "opened", read)
+    for version in versions[:2]:
+        store(service(spool), "1.1", version)
+    with forwarding(spool, quick, slow, forward_to=["quick", "slow"]):
+        wait_until(is_done(spool))
+    assert [data for _, data in quick.got] == [data for _, data in slow.got] == versions
 
 
 def test_a_bug_in_a_target_loses_nothing(tmp_path: Path) -> None:
