@@ -1,12 +1,14 @@
 """Log lines: structlog over the standard library's handlers, as text or JSON, and the events written as lines.
 
 Each process writes its own events; lines of several processes meet in one file because every one is a single
-append. Nothing of a patient appears above DEBUG: events carry none, and the libraries that would quote data
-sets in their messages (pynetdicom, pydicom) are held silent.
+append. Nothing of a patient appears above DEBUG: events carry none, the libraries that would quote data sets in
+their messages (pynetdicom, pydicom) are held silent, and of an exception only its kind and its place are told.
 """
 
 import logging
 import sys
+import threading
+import traceback
 from logging.handlers import WatchedFileHandler
 from typing import Any
 
@@ -16,6 +18,7 @@ import structlog
 from proxy import events
 from proxy.config.process import LoggingSettings, LogLevel
 from proxy.dicom.words import failed, rejection_words, status_code, status_words
+from proxy.errors import ProxyError
 
 HEALTHCHECK_AET = "HEALTHCHECK"
 """Associations of this calling AE title are logged at DEBUG only: a container's health check opens one a minute."""
@@ -47,7 +50,7 @@ def configure(settings: LoggingSettings, level: LogLevel, stream: Any = None) ->
         foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
+            _without_its_words,
             renderer,
         ],
     )
@@ -65,6 +68,7 @@ def configure(settings: LoggingSettings, level: LogLevel, stream: Any = None) ->
         handler.setFormatter(formatter)
         root.addHandler(handler)
     logging.captureWarnings(True)
+    threading.excepthook = _thread_ended
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     for name in _QUIET:
@@ -75,6 +79,36 @@ def configure(settings: LoggingSettings, level: LogLevel, stream: Any = None) ->
 def set_level(level: LogLevel) -> None:
     """Change what is logged from now on, in this process."""
     logging.getLogger().setLevel(level.upper())
+
+
+def _without_its_words(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Of an exception what it is and where it was raised; what it says may quote a data set, and is for DEBUG."""
+    given = line.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else given if isinstance(given, BaseException) else None
+    if given is True:
+        error = sys.exc_info()[1]
+    if error is not None:
+        whole = line.get("level") == "debug"
+        line["exception"] = "".join(traceback.format_exception(error)).rstrip() if whole else _kind_and_place(error)
+    return line
+
+
+def _kind_and_place(error: BaseException) -> str:
+    told: list[str] = []
+    following: BaseException | None = error
+    while following is not None and len(told) < 5:
+        words = following.comment if isinstance(following, ProxyError) else getattr(following, "strerror", None)
+        frames = "".join(traceback.format_tb(following.__traceback__))
+        told.append(f"{frames}{type(following).__name__}{f': {words}' if words else ''}")
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+    return "\nwhich came after\n".join(told)
+
+
+def _thread_ended(given: threading.ExceptHookArgs) -> None:
+    """Instead of Python's own words on standard error, which say all."""
+    if given.exc_value is not None and not isinstance(given.exc_value, SystemExit):
+        name = given.thread.name if given.thread is not None else "?"
+        logging.getLogger("proxy").error("thread %s has ended by an error of ours", name, exc_info=given.exc_value)
 
 
 def _plain(value: object) -> str:

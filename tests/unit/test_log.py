@@ -1,12 +1,14 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 import structlog
 
 from proxy import events, log
 from proxy.config.process import LoggingSettings
+from proxy.errors import SpoolFull
 
 ENDED = events.OperationEnded(
     at=1.0,
@@ -26,9 +28,10 @@ ENDED = events.OperationEnded(
 @pytest.fixture(autouse=True)
 def _leave_logging_as_it_was():
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, threading.excepthook
     root.handlers = []
     yield
+    threading.excepthook = hook
     for handler in root.handlers:
         handler.close()
     root.handlers, root.level = handlers, level
@@ -186,14 +189,15 @@ def test_warnings_of_libraries_do_not_reach_the_log(recwarn):
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_traceback_is_written_once_and_whole(form):
+def test_a_traceback_is_written_once(form):
     stream = io.StringIO()
     log.configure(LoggingSettings(format=form), "info", stream)
     try:
         raise ValueError("the cause")
     except ValueError:
         structlog.stdlib.get_logger("proxy").exception("a bug", bug_id="b-1")
-    assert stream.getvalue().count("ValueError: the cause") == 1
+    assert stream.getvalue().count("in test_a_traceback_is_written_once") == 1
+    assert stream.getvalue().count("ValueError") == 2  # its kind, and the line of code that raised it
     assert "b-1" in stream.getvalue()
 
 
@@ -231,3 +235,65 @@ def test_configuring_twice_does_not_double_the_lines():
 
 def _fields(event):
     return {name: getattr(event, name) for name in type(event).__slots__ if name != "at"} | {"at": event.at}
+
+
+PATIENT = "DOE^JANE"
+
+
+def raise_what_quotes_a_patient():
+    try:
+        raise OSError(28, "No space left on device", f"/spool/{PATIENT}")
+    except OSError as error:
+        raise ValueError(f"cannot read PatientName {PATIENT}") from error
+
+
+def logged_exception(form, level, act):
+    stream = io.StringIO()
+    log.configure(LoggingSettings(format=form), level, stream)
+    try:
+        raise_what_quotes_a_patient()
+    except ValueError as error:
+        act(error)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda error: logging.getLogger("proxy.x").exception("it failed"),
+        lambda error: structlog.stdlib.get_logger("proxy.x").exception("it failed"),
+        lambda error: structlog.stdlib.get_logger("proxy.x").error("it failed", exc_info=error),
+    ],
+)
+def test_an_exception_is_told_with_its_kind_and_place_but_not_its_words(form, act):
+    told = logged_exception(form, "info", act)
+    assert "it failed" in told
+    assert "in raise_what_quotes_a_patient" in told
+    assert "ValueError" in told
+    assert "OSError: No space left on device" in told
+    assert PATIENT not in told
+
+
+def test_at_debug_an_exception_may_say_all():
+    told = logged_exception("text", "debug", lambda error: logging.getLogger("x").debug("it failed", exc_info=error))
+    assert "ValueError: cannot read PatientName DOE^JANE" in told
+
+
+def test_the_comment_of_an_error_of_ours_is_told():
+    stream = io.StringIO()
+    log.configure(LoggingSettings(), "info", stream)
+    logging.getLogger("proxy").error("it failed", exc_info=SpoolFull("the spool is full"))
+    assert "SpoolFull: the spool is full" in stream.getvalue()
+
+
+def test_a_thread_that_dies_is_a_line_of_the_log(capsys):
+    stream = io.StringIO()
+    log.configure(LoggingSettings(format="json"), "info", stream)
+    thread = threading.Thread(target=raise_what_quotes_a_patient, name="worker-7")
+    thread.start()
+    thread.join()
+    [line] = [json.loads(text) for text in stream.getvalue().splitlines()]
+    assert line["event"] == "thread worker-7 has ended by an error of ours"
+    assert PATIENT not in str(line)
+    assert PATIENT not in capsys.readouterr().err
