@@ -7,6 +7,7 @@ import typer
 
 from proxy.cache.files import CacheFiles
 from proxy.cli.options import Config, Overrides, configuration, fail, refuse
+from proxy.cli.ownership import as_owner_of
 from proxy.config import Settings
 from proxy.errors import ConfigError, OrthancError
 
@@ -52,7 +53,8 @@ def warm(
     from proxy.cli.warming import warmed  # here, so that the short commands need not load the HTTP client
 
     try:
-        typer.echo(warmed(study_uid.strip(), name, settings, _folder(settings)))
+        with as_owner_of(_folder(settings)):
+            typer.echo(warmed(study_uid.strip(), name, settings, _folder(settings)))
     except OrthancError as error:
         fail(f"{name}: {error.comment}")
     except LookupError as error:

@@ -15,6 +15,7 @@ from rich.progress import track
 
 from proxy.cli.exporting import export as exported
 from proxy.cli.options import Config, Overrides, configuration, fail
+from proxy.cli.ownership import as_owner_of
 from proxy.spool.contents import Contents, Entry
 from proxy.spool.spool import FOLDER, Spool
 
@@ -97,7 +98,7 @@ def export(
     overrides: Overrides = None,
 ) -> None:
     """Copy instances as plain DICOM files; they stay in the spool."""
-    with _contents(config, overrides) as contents:
+    with _contents(config, overrides, as_owner=False) as contents:  # it may write where the service may not
         chosen = chain(
             contents.dead() if dead else (),
             contents.waiting() if waiting else (),
@@ -112,15 +113,15 @@ def export(
 
 
 @contextlib.contextmanager
-def _contents(config: Path | None, overrides: list[str] | None) -> Iterator[Contents]:
+def _contents(config: Path | None, overrides: list[str] | None, *, as_owner: bool = True) -> Iterator[Contents]:
     settings = configuration(config, overrides).settings
     folder = settings.storage.path / FOLDER
     if not folder.is_dir():
         fail(f"there is no spool at {folder}")
     try:
-        spool = Spool(settings.storage.path, settings.spool)
-        with contextlib.closing(spool):
-            yield Contents(spool)
+        with as_owner_of(folder) if as_owner else contextlib.nullcontext():
+            with contextlib.closing(Spool(settings.storage.path, settings.spool)) as spool:
+                yield Contents(spool)
     except BrokenPipeError:  # whoever read our output has seen enough
         raise
     except OSError as error:

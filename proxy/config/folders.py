@@ -16,6 +16,8 @@ def unwritable(settings: Settings) -> Iterator[str]:
         there = next(path for path in (folder.absolute(), *folder.absolute().parents) if _is_there(path))
         if not there.is_dir():
             yield f"{key}: {there} is not a folder"
+        elif os.statvfs(there).f_flag & os.ST_RDONLY:
+            yield f"{key}: {there} is on a file system that is mounted read-only"
         elif not os.access(there, os.W_OK | os.X_OK):
             yield f"{key}: user {os.getuid()} may not write to {there}, which belongs to user {there.stat().st_uid}"
 

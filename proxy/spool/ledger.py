@@ -35,11 +35,20 @@ class Ledger:
         self._threads = threading.RLock()
         self._held = 0
         self._file = os.open(folder / "ledger", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if os.fstat(self._file).st_size < _SIZE:
-            os.ftruncate(self._file, _SIZE)
-        self._map = mmap.mmap(self._file, _SIZE)
+        self._map = self._mapped()
         self._locks = folder
         self.slot, self._slot_lock = self._take_slot()
+
+    def _mapped(self) -> mmap.mmap:
+        """The file, with its blocks: a page that finds none on a full disk would end the process (SIGBUS)."""
+        try:
+            told = os.fstat(self._file)
+            if told.st_size < _SIZE or told.st_blocks * 512 < _SIZE:
+                os.posix_fallocate(self._file, 0, _SIZE)
+            return mmap.mmap(self._file, _SIZE)
+        except OSError:
+            os.close(self._file)
+            raise
 
     def close(self) -> None:
         """Give the slot back."""
@@ -134,7 +143,10 @@ class Ledger:
         return self._locks / f"{slot:03d}.lock"
 
     def _try_lock(self, slot: int) -> int | None:
-        lock = os.open(self._lock_path(slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            lock = os.open(self._lock_path(slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except PermissionError:  # another user's: root has used a command beside us
+            return None
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

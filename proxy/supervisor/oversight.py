@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,17 +95,25 @@ def oversee(load: Callable[[], Settings], settings: Settings, config_files: tupl
     """Open everything, start the background work, and close it all at the end. Raises ConfigError."""
     try:
         log.configure(settings.logging, settings.proxy.log_level)
+    except OSError as error:
+        raise _unusable("logging.log_file_path", settings.logging.log_file_path, error) from error
+    try:
         settings.storage.path.mkdir(parents=True, exist_ok=True)
         spool = Spool(settings.storage.path, settings.spool)
     except OSError as error:
-        raise ConfigError([f"storage.path: {error.strerror}: {error.filename}"]) from error
+        raise _unusable("storage.path", settings.storage.path, error) from error
     with contextlib.ExitStack() as stack:
         listening = open_listening(settings.listener)
         stack.callback(listening.close)
         stack.callback(spool.close)
-        oversight = _assembled(load, settings, config_files, listening, spool, stack)
-        oversight.warn_if_open()
-        _start(oversight, stack)
+        try:
+            oversight = _assembled(load, settings, config_files, listening, spool, stack)
+            oversight.warn_if_open()
+            _start(oversight, stack)
+        except BlockingIOError as error:  # the forwarder's lock
+            raise ConfigError([f"storage.path: another orthanc-proxy runs on {settings.storage.path}"]) from error
+        except OSError as error:
+            raise _unusable("storage.path", settings.storage.path, error) from error
         yield oversight
 
 
@@ -121,8 +128,8 @@ def _assembled(
     board, metrics = Board(time.time()), MetricsSubscriber()
     told = Journal(board, metrics)  # what workers tell; they have logged it already
     journal = Journal(log.LogSubscriber(), board, metrics)
-    occupancy_file = stack.enter_context(tempfile.TemporaryFile(prefix="orthanc-proxy-"))  # noqa: SIM115
-    occupancy = Occupancy(os.dup(occupancy_file.fileno()))
+    occupancy_fd = os.memfd_create("orthanc-proxy-occupancy")  # in memory: on a full disk a mapped file is deadly
+    occupancy = Occupancy(occupancy_fd)
     stack.callback(occupancy.close)
 
     def hear(event: Event) -> None:
@@ -139,7 +146,7 @@ def _assembled(
         crew=Crew(
             settings.proxy.worker_processes,
             listening,
-            occupancy_file.fileno(),
+            occupancy_fd,
             hear,
             lambda _: _swept(occupancy),
         ),
@@ -155,6 +162,10 @@ def _assembled(
     return oversight
 
 
+def _unusable(key: str, path: Path, error: OSError) -> ConfigError:
+    return ConfigError([f"{key}: {error.strerror or error}: {error.filename or path}"])
+
+
 def _swept(occupancy: Occupancy) -> None:
     """Take back the slots of a worker that died."""
     occupancy.sweep()
@@ -167,11 +178,7 @@ def _start(oversight: Oversight, stack: contextlib.ExitStack) -> None:
         stack.callback(oversight.admin.stop)
     oversight.probe.start()
     stack.callback(oversight.probe.stop)
-    try:
-        oversight.forwarder.start()
-    except BlockingIOError as error:
-        where = oversight.settings.storage.path
-        raise ConfigError([f"storage.path: another orthanc-proxy runs on {where}"]) from error
+    oversight.forwarder.start()
     stack.callback(oversight.forwarder.join, 5.0)
     stack.callback(oversight.forwarder.stop)
     oversight.reporter.start()

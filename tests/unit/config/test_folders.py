@@ -36,3 +36,12 @@ def test_a_folder_of_somebody_else_is_told_with_its_owner(tmp_path: Path, monkey
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     (told,) = unwritable(settings(tmp_path, tmp_path / "x.log", log_to_file=False))
     assert told == f"storage.path: user {os.getuid()} may not write to {tmp_path}, which belongs to user {os.getuid()}"
+
+
+def test_a_read_only_file_system_is_called_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = os.statvfs(tmp_path)
+    fields = [*told[:8], told.f_flag | os.ST_RDONLY, *told[9:]]
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result(fields))
+    assert list(unwritable(settings(tmp_path, tmp_path / "x.log", log_to_file=False))) == [
+        f"storage.path: {tmp_path} is on a file system that is mounted read-only"
+    ]

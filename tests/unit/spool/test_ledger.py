@@ -5,7 +5,10 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from proxy.spool.ledger import Ledger
+from tests.support.small_disk import fill, small_disk
 
 _CHILD = """
 import sys, pathlib
@@ -60,6 +63,23 @@ def test_a_process_that_closes_leaves_its_slot_clean(tmp_path: Path) -> None:
     second.close()
     assert first.reserved() == (0, 0)
     assert first.missed == 0
+
+
+@pytest.mark.root
+def test_on_a_full_disk_it_is_an_error_and_not_the_end_of_the_process(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as folder:
+        filler = fill(folder)
+        code = "import sys, pathlib; from proxy.spool.ledger import Ledger; Ledger(pathlib.Path(sys.argv[1]))"
+        told = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+        assert told.returncode == 1
+        assert "No space left on device" in told.stderr
+        filler.unlink()
+        ledger = Ledger(folder)
+        fill(folder)
+        ledger.add(1, 1)
+        ledger.reserve(1, 1)
+        assert (ledger.used, ledger.reserved()) == (1, (1, 1))
+        ledger.close()
 
 
 def test_the_mutex_lets_nobody_in_twice(tmp_path: Path) -> None:
