@@ -49,7 +49,17 @@ class StoreService:
             raise InvalidInstance("SOP Instance UID is not a UID", mismatch=True)
         through = self.pipeline.store_mode == "through"
         envelope = envelope_of(self.name, request)
-        return _Arrival(self, self.spool.begin(envelope, _IN_MEMORY if through else FLUSH_AT), through)
+        try:
+            incoming = self.spool.begin(envelope, _IN_MEMORY if through else FLUSH_AT)
+        except OSError as error:
+            raise self.unwritable(error) from error
+        return _Arrival(self, incoming, through)
+
+    def unwritable(self, error: OSError) -> SpoolFull:
+        """What the peer is told; the administrator is told why."""
+        what = f"the spool cannot be written: {error.strerror or error}"
+        self.journal.emit(Trouble(where="spool", what=what, severity="error"))
+        return SpoolFull("the spool cannot be written")
 
 
 class _Arrival:
@@ -182,12 +192,8 @@ class _Arrival:
     def _fail(self, error: ProxyError | OSError) -> Response:
         """Remember the answer, and give the room back at once."""
         self._service.spool.end(self._incoming)
-        if isinstance(error, ProxyError):
-            self._failure = Response(status_for(error, "C-STORE"), comment=error.comment)
-        else:
-            what = f"the spool cannot be written: {error.strerror or error}"
-            self._service.journal.emit(Trouble(where="spool", what=what, severity="error"))
-            self._failure = Response(Status.OUT_OF_RESOURCES, comment="the spool cannot be written")
+        told = error if isinstance(error, ProxyError) else self._service.unwritable(error)
+        self._failure = Response(status_for(told, "C-STORE"), comment=told.comment)
         return self._failure
 
 

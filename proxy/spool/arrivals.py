@@ -51,6 +51,8 @@ class Listener:
     """The forwarder's end. Raises OSError where the pipe cannot be made."""
 
     def __init__(self, pipe: Path) -> None:
+        if pipe.exists() and not pipe.is_fifo():  # a copy of the spool may have made a file of it
+            pipe.unlink()
         with contextlib.suppress(FileExistsError):
             os.mkfifo(pipe, 0o600)
         # Open for writing, too: then there is no end of file when the last receiving process goes

@@ -68,12 +68,12 @@ class Spool:
         self.ledger.close()
 
     def begin(self, envelope: Envelope, flush_at: int = FLUSH_AT) -> Incoming:
-        """Room for one more instance. Raises SpoolFull."""
+        """Room for one more instance. Raises SpoolFull, OSError."""
         self.ledger.reserve(0, 1)
         try:
             path = self._incoming / f"{self.ledger.slot:03d}-{next(self._numbers)}.part"
             return Incoming(envelope, path, self._reserve, self._release, flush_at)
-        except SpoolFull:
+        except BaseException:
             self.ledger.reserve(0, -1)
             raise
 

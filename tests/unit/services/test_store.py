@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config import LimitsSettings
-from proxy.errors import InvalidInstance, OrthancRefused, OrthancUnavailable
+from proxy.errors import InvalidInstance, OrthancRefused, OrthancUnavailable, SpoolFull
 from proxy.events import Event, Forwarded, Trouble
 from proxy.journal import Journal
 from proxy.spool.deadletters import DeadLetters
@@ -114,6 +114,17 @@ def test_a_disk_that_fails_is_a700_and_the_next_instance_gets_in(
     assert list((spool.root / ".incoming").iterdir()) == []
     assert spool.ledger.reserved() == (0, 0)
     assert store(service(spool), "1.2.4") == 0
+
+
+def test_a_spool_whose_folder_is_gone_is_a700_with_the_reason_for_the_administrator(spool: Spool) -> None:
+    events: list[Event] = []
+    (spool.root / ".incoming").rmdir()
+    with pytest.raises(SpoolFull, match="cannot be written"):
+        service(spool, journal=Journal(events.append)).receive(request("1.2.3"))
+    assert spool.ledger.reserved() == (0, 0)
+    assert [event.what for event in events if isinstance(event, Trouble)] == [
+        "the spool cannot be written: No such file or directory"
+    ]
 
 
 def test_memory_of_an_arriving_instance_is_bounded(spool: Spool) -> None:

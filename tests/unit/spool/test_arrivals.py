@@ -40,3 +40,10 @@ def test_whoever_waits_for_news_can_be_woken_and_hears_nothing(tmp_path: Path) -
     listener = Listener(tmp_path / "pipe")
     listener.wake()
     assert list(listener.lines(60)) == []
+
+
+def test_a_file_in_the_place_of_the_pipe_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "pipe").write_bytes(b"a copy of a spool, on another machine\n")
+    listener = Listener(tmp_path / "pipe")
+    assert Teller(tmp_path / "pipe").tell(b"news")
+    assert list(listener.lines(0)) == [b"news"]
