@@ -21,6 +21,7 @@ from proxy.supervisor.sockets import Listening
 
 _CALM = 10.0  # seconds after which a worker counts as healthy again
 _LONGEST_PAUSE = 30.0
+_NO_ROOM_PAUSE = 2.0
 
 
 @dataclass(slots=True)
@@ -76,9 +77,7 @@ class Crew:
         now = time.monotonic()
         for index, worker in enumerate(self.workers):
             if worker.start_again_at is not None and now >= worker.start_again_at and not self.stopping:
-                fresh = self._spawn(worker.number, settings)
-                fresh.restarts = worker.restarts + 1
-                self.workers[index] = fresh
+                self.workers[index] = self._again(worker, settings)
 
     def tell(self, kind: str, payload: Any) -> None:
         """Send a message to every living worker."""
@@ -152,6 +151,18 @@ class Crew:
         if not self.stopping:
             what = f"worker {worker.number} (pid {worker.process.pid}) ended with status {status}; starting it again"
             self.on_event(Trouble(where="worker", what=what, severity="error"))
+
+    def _again(self, worker: Worker, settings: Settings) -> Worker:
+        """Its successor; itself, to be tried again, where the system has no room for another process now."""
+        try:
+            fresh = self._spawn(worker.number, settings)
+        except OSError as error:
+            worker.start_again_at = time.monotonic() + _NO_ROOM_PAUSE
+            what = f"worker {worker.number} cannot be started: {error.strerror or error}"
+            self.on_event(Trouble(where="worker", what=what, severity="error"))
+            return worker
+        fresh.restarts = worker.restarts + 1
+        return fresh
 
     def _spawn(self, number: int, settings: Settings) -> Worker:
         ours, theirs = Pipe()

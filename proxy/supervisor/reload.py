@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 from proxy.config import Settings
+from proxy.config.names import dotted, unresolved
+from proxy.errors import ConfigError
 
 # What every worker and the supervisor take over as they are; all else is opened or built once at start.
 _LIVE = ("pipelines", "destinations", "limits")
@@ -13,13 +15,19 @@ _LIVE_KEYS = {
 
 
 def merged(running: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:
-    """`running` with all of `wanted` that can be taken over live, and the words on what had to be left."""
+    """`running` with all of `wanted` that can be taken over live, and the words on what had to be left.
+
+    Raises ConfigError where what could be taken over needs what cannot.
+    """
     updates: dict[str, object] = {name: getattr(wanted, name) for name in _LIVE}
     for table, keys in _LIVE_KEYS.items():
         updates[table] = getattr(running, table).model_copy(
             update={k: getattr(getattr(wanted, table), k) for k in keys}
         )
     taken = running.model_copy(update=updates)
+    missing = unresolved(taken.pipelines, taken.backends, taken.destinations)
+    if complaints := [f"{dotted(path)}: {what} (a new backend needs a restart)" for path, what in missing]:
+        raise ConfigError(complaints)
     return taken, tuple(f"{key} has changed but needs a restart" for key in _differences(taken, wanted))
 
 
