@@ -142,8 +142,8 @@ def _found(contents: Contents, entry_id: str) -> Entry:
 def _each(
     contents: Contents, ids: list[str] | None, all_dead: bool, doing: str, do: Callable[[str], object], done: str
 ) -> None:
-    """Do it to each dead letter; those that cannot be are told, and the others go on."""
-    chosen = [letter.id for letter in contents.dead_letters.list()] if all_dead else _given(ids)
+    """Do it to each dead letter, the oldest first; those that cannot be are told, and the others go on."""
+    chosen = [letter.id for letter in reversed(contents.dead_letters.list())] if all_dead else _given(ids)
     failures = 0
     for one in track(chosen, doing, console=Console(stderr=True), disable=len(chosen) < _FEW):
         try:

@@ -23,6 +23,7 @@ from proxy.admin.controls import (
 )
 from proxy.config.process import LogLevel
 from proxy.echo import Address, EchoFailed, echo
+from proxy.spool.whose import Whose, whose
 from proxy.tls import destination_context
 
 if TYPE_CHECKING:
@@ -167,8 +168,8 @@ class SupervisorControls:
         """Put it back. Raises LookupError."""
         try:
             self._over.forwarder.dead_letters.retry(letter_id)
-        except ValueError as error:
-            return Done(False, (str(error),))
+        except (ValueError, OSError) as error:
+            return Done(False, (_words(error),))
         return Done(True, ("the instance is back in the queue",))
 
     def drop_dead_letter(self, letter_id: str) -> Done:
@@ -176,12 +177,25 @@ class SupervisorControls:
         self._over.forwarder.dead_letters.drop(letter_id)
         return Done(True, ("the instance is deleted",))
 
+    def whose_dead_letter(self, letter_id: str) -> Whose:
+        """Patient and study. Raises LookupError."""
+        letters = self._over.forwarder.dead_letters
+        try:
+            return whose(letters.path(letters.find(letter_id)))
+        except (OSError, ValueError) as error:
+            raise LookupError(letter_id) from error
+
     def retry_all_dead_letters(self) -> Done:
-        """Put all of them back."""
-        letters = [letter for letter in self._over.forwarder.dead_letters.list() if letter.retryable]
+        """Put all of them back, those that died first before the others; one that cannot be holds up none."""
+        letters = [letter for letter in reversed(self._over.forwarder.dead_letters.list()) if letter.retryable]
+        failures = []
         for letter in letters:
-            self._over.forwarder.dead_letters.retry(letter.id)
-        return Done(True, (f"{len(letters)} instances are back in the queue",))
+            try:
+                self._over.forwarder.dead_letters.retry(letter.id)
+            except (LookupError, ValueError, OSError) as error:
+                failures.append(_words(error))
+        back = len(letters) - len(failures)
+        return Done(not failures, (f"{back} instances are back in the queue", *dict.fromkeys(failures)))
 
     def cache(self) -> CacheSnapshot:
         """Counted now and then: it means walking through a folder."""
@@ -218,3 +232,7 @@ class SupervisorControls:
         ok, words = self._over.reload()
         self._level = self._over.settings.proxy.log_level if ok else self._level
         return Done(ok, words)
+
+
+def _words(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error.args[0])

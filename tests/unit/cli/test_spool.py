@@ -80,6 +80,16 @@ def test_retry_puts_dead_letters_back_among_what_waits(spool: Spool, command: Co
     assert DeadLetters(spool).count() == 0
 
 
+def test_retry_keeps_the_order_of_two_versions(spool: Spool, command: Command) -> None:
+    name = Name(STUDY, SERIES, "1.2.3")
+    store(service(spool), "1.2.3", data_set("1.2.3", pixels=b"newer..."))
+    arrived = [spool.envelope(one).received_at for one in spool.names_like(name)]
+    for _ in arrived:
+        DeadLetters(spool).bury(name, spool.envelope(name), "orthanc", "no", 1, last=True)
+    assert command("retry", "--all").exit_code == 0
+    assert [spool.envelope(one).received_at for one in spool.names_like(name)] == arrived
+
+
 def test_drop_asks_first_and_deletes_the_dead_only(spool: Spool, command: Command) -> None:
     letter = dead_id(spool)
     assert command("drop", letter, input="n\n").exit_code == 1

@@ -10,7 +10,7 @@ from proxy.events import AssociationOpened, Trouble
 def main() -> None:
     given = dict(argument.removeprefix("--").split("=") for argument in sys.argv[1:] if "=" in argument)
     pipe = Connection(int(given["control-fd"]))
-    kind, settings = pipe.recv()
+    kind, _settings = pipe.recv()
     assert kind == "settings"
     if os.environ.get("FAKE_WORKER") == "stillborn":
         os._exit(3)
