@@ -1,5 +1,8 @@
 """C-STORE sub-operations over a pynetdicom association, our own (C-GET) or one opened to a destination (C-MOVE)."""
 
+import contextlib
+import socket
+import threading
 import time
 from collections.abc import Sequence
 from io import BytesIO
@@ -12,9 +15,11 @@ from pynetdicom.presentation import build_context
 
 from proxy.config import LimitsSettings
 from proxy.dicom.messages import Outgoing, Receiver
+from proxy.dicom.status import Status
 from proxy.errors import DestinationUnreachable, NoAcceptableContext, ReceiverLost
 
 _POLL = 0.002  # seconds; pynetdicom's queues cannot be waited for together with the state of the association
+_RELEASE_TIMEOUT = 5.0  # seconds; all instances have been answered by then
 
 
 class StockReceiver:
@@ -25,6 +30,7 @@ class StockReceiver:
         self._response_timeout = limits.response_timeout
         self._originator = originator
         self._message_id = 0
+        self._instance = ""
         self._deadline = 0.0
 
     def accepts(self, sop_class_uid: str) -> Sequence[str]:
@@ -35,7 +41,7 @@ class StockReceiver:
     def begin(self, outgoing: Outgoing) -> None:
         """Queue the request; the data set is copied. Raises NoAcceptableContext or ReceiverLost."""
         context_id = self._context_id(outgoing)
-        self._message_id = self._message_id % 0xFFFF + 1
+        self._message_id, self._instance = self._message_id % 0xFFFF + 1, outgoing.sop_instance_uid
         request = C_STORE()
         request.MessageID = self._message_id
         request.AffectedSOPClassUID = outgoing.sop_class_uid
@@ -54,8 +60,9 @@ class StockReceiver:
         until = self._deadline if timeout is None else min(self._deadline, time.monotonic() + timeout)
         while True:
             _, message = self._association.dimse.get_msg(block=False)
-            if isinstance(message, C_STORE) and message.MessageIDBeingRespondedTo == self._message_id:
-                return int(message.Status)
+            is_response = isinstance(message, C_STORE) and message.is_valid_response
+            if is_response and message.MessageIDBeingRespondedTo == self._message_id:
+                return self._status(message)
             self._check_alive()
             now = time.monotonic()
             if now >= self._deadline:
@@ -65,12 +72,27 @@ class StockReceiver:
                 return None
             time.sleep(_POLL)
 
+    def _status(self, response: C_STORE) -> int:
+        """What it says of the instance that was sent; success for another one is none."""
+        about = response.AffectedSOPInstanceUID
+        return int(response.Status) if about in (None, self._instance) else int(Status.CLASS_INSTANCE_CONFLICT)
+
     def close(self) -> None:
-        """Release the association where it is one of our own making."""
-        if self._association.is_requestor and self._association.is_established:
-            self._association._is_paused = False
-            self._association._reactor_checkpoint.set()
-            self._association.release()
+        """Release the association where it is one of our own making.
+
+        pynetdicom's own reader has been paused since it was opened, as its release wants it.
+        """
+        association = self._association
+        if not association.is_requestor:
+            return
+        giving_up = threading.Timer(_RELEASE_TIMEOUT, cut, (association,))
+        giving_up.daemon = True
+        giving_up.start()
+        if self._is_alive():
+            association.release()
+        else:
+            association.kill()
+        giving_up.cancel()
 
     def _context_id(self, outgoing: Outgoing) -> int:
         for cx in self._association.accepted_contexts:
@@ -80,9 +102,22 @@ class StockReceiver:
         raise NoAcceptableContext("the receiver does not take this transfer syntax")
 
     def _check_alive(self) -> None:
-        association = self._association
-        if not association.dul.is_alive() or association.acse.is_aborted() or not association.is_established:
+        if not self._is_alive():
             raise ReceiverLost("the association has ended")
+
+    def _is_alive(self) -> bool:
+        association = self._association
+        return bool(association.is_established and association.dul.is_alive() and not association.acse.is_aborted())
+
+
+def cut(association: Association) -> None:
+    """Take the connection away under pynetdicom's threads: one that waits for the rest of a PDU hears nothing else."""
+    association.dul.kill_dul()
+    transport = association.dul.socket
+    connection = transport.socket if transport is not None else None
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def open_receiver(
@@ -100,19 +135,22 @@ def open_receiver(
     ae = AE(ae_title=calling_aet)
     ae.connection_timeout = ae.acse_timeout = limits.connect_timeout
     ae.dimse_timeout = limits.response_timeout
-    association = ae.associate(
-        address[0],
-        address[1],
-        contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
-        ae_title=called_aet,
-        max_pdu=max_pdu,
-        tls_args=(tls, address[0]) if tls is not None else None,
-    )
+    try:
+        association = ae.associate(
+            address[0],
+            address[1],
+            contexts=[build_context(sop_class, list(syntaxes)) for sop_class, syntaxes in contexts],
+            ae_title=called_aet,
+            max_pdu=max_pdu,
+            tls_args=(tls, address[0]) if tls is not None else None,
+        )
+    except OSError as error:
+        raise DestinationUnreachable(f"{called_aet}: {error.strerror or 'cannot connect'}") from error
     if association.is_rejected:
         raise DestinationUnreachable(f"{called_aet} rejected the association")
     if not association.is_established:
         raise DestinationUnreachable(f"no association with {called_aet}")
     association._reactor_checkpoint.clear()  # pynetdicom's own reader must not take the responses
-    while not association._is_paused:
+    while association.is_established and not association._is_paused:
         time.sleep(_POLL)
     return StockReceiver(association, limits, originator)

@@ -14,19 +14,12 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from proxy.config import LimitsSettings, Listener
 from proxy.dicom.messages import Admission, Application, Refusal
+from proxy.scp.stock.receiver import cut
 from proxy.scp.stock.serving import Serving, accept, offer_of
-
-# What is used of pynetdicom beyond its documentation; a test fails at once when a version lacks one of these.
-PRIVATE_NAMES = {
-    "Association": ("_accepted_cx", "_rejected_cx", "_is_paused", "_reactor_checkpoint", "_serve_request"),
-    "ACSE": ("_negotiate_as_acceptor", "send_accept", "send_reject", "is_aborted"),
-    "DIMSEServiceProvider": ("cancel_req", "get_msg", "send_msg"),
-    "PresentationContext": ("_as_scu", "_as_scp"),
-}
-
 
 _TICK = 0.05  # seconds between looks while draining
 _LULL = 1.0  # seconds without a request after which a draining server ends an association
+_CUT_AFTER = 2.0  # seconds for peers to close aborted associations before their connections are cut
 _SHUTTING_DOWN = Refusal(2, 3, 1, "shutting down")  # temporary congestion
 _UNUSED = [build_context("1.2.840.10008.1.1")]  # pynetdicom wants some; the application negotiates
 
@@ -116,16 +109,29 @@ class StockServer:
                 if not serving.is_idle:
                     idle_since.pop(association, None)
                 elif now - idle_since.setdefault(association, now) >= min(_LULL, timeout):
-                    association.abort()
+                    association.abort(block=False)
             time.sleep(_TICK)
         for association, _ in self._associations():
-            association.abort()
+            association.abort(block=False)
+        self._close()
+
+    def _close(self) -> None:
+        """Close the listeners, then every connection: those that never asked at once, the others when they are done.
+
+        A thread of pynetdicom's that waits for the rest of a PDU hears of no abort, and the process would wait for it.
+        """
+        left = [association for server in self._servers for association in server.active_associations]
         for server in self._servers:
-            silent = server.active_associations
             server.shutdown()
-            for association in silent:  # connected, but nothing asked for; the process would wait for their threads
-                association.dul.kill_dul()
         self._servers.clear()
+        for association in left:
+            if association.requestor.primitive is None:
+                cut(association)
+        until = time.monotonic() + _CUT_AFTER
+        while any(association.is_alive() for association in left) and time.monotonic() < until:
+            time.sleep(_TICK)
+        for association in left:
+            cut(association)
 
     def stop(self) -> None:
         """Close everything now."""
@@ -152,8 +158,10 @@ class StockServer:
         association.acse._negotiate_as_acceptor = lambda: accept(association, offer, verdict)
 
     def _ended(self, event: evt.Event, how: Any) -> None:
+        if how == "lost" and event.assoc.acse.is_aborted("a-abort"):
+            how = "aborted"  # the connection was closed before pynetdicom got round to telling why
         with self._lock:
             admission = self._open.pop(event.assoc, None)
-            self._serving.pop(event.assoc, None)
-        if admission is not None:
-            admission.association.ended(how, "")
+            serving = self._serving.pop(event.assoc, None)
+        if admission is not None and serving is not None:
+            admission.association.ended(how, serving.why)

@@ -12,7 +12,11 @@ from typing import Any
 
 from pynetdicom import dimse_primitives as dimse
 from pynetdicom.association import Association
-from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation, UserIdentityNegotiation
+from pynetdicom.pdu_primitives import (
+    SCP_SCU_RoleSelectionNegotiation,
+    SOPClassExtendedNegotiation,
+    UserIdentityNegotiation,
+)
 from pynetdicom.presentation import PresentationContext
 
 from proxy.config import LimitsSettings, Listener
@@ -27,7 +31,8 @@ from proxy.dicom.messages import (
     StoreRequest,
     UserIdentity,
 )
-from proxy.dicom.status import PENDING
+from proxy.dicom.negotiation import extended
+from proxy.dicom.status import PENDING, Status
 from proxy.errors import ReceiverLost
 from proxy.scp.stock.receiver import StockReceiver
 from proxy.tls import peer_certificate
@@ -59,6 +64,7 @@ def offer_of(association: Association, tls: bool) -> Offer:
         implementation_version=requestor.implementation_version_name or "",
         roles={str(uid): (item.scu_role, item.scp_role) for uid, item in requestor.role_selection.items()},
         user_identity=_user_identity(identity),
+        extended={str(uid): information for uid, information in requestor.sop_class_extended.items()},
     )
 
 
@@ -95,6 +101,10 @@ def accept(association: Association, offer: Offer, admission: Admission) -> None
             item.sop_class_uid = answer.abstract_syntax
             item.scu_role, item.scp_role = answer.as_scp, answer.as_scu  # theirs is the mirror of ours
             association.acceptor.add_negotiation_item(item)
+    for sop_class_uid, information in extended(offer, admission.contexts).items():
+        answer = SOPClassExtendedNegotiation()
+        answer.sop_class_uid, answer.service_class_application_information = sop_class_uid, information
+        association.acceptor.add_negotiation_item(answer)
     if admission.user_identity_response is not None:
         confirmed = UserIdentityNegotiation()
         confirmed.server_response = admission.user_identity_response
@@ -115,9 +125,13 @@ def _context(answer: ContextAnswer) -> PresentationContext:
 
 
 class Serving:
-    """Answers the requests of one association; `serve` takes the place of pynetdicom's dispatch."""
+    """Answers the requests of one association; `serve` takes the place of pynetdicom's dispatch.
+
+    `why` tells why we aborted it; "" where the peer or pynetdicom did.
+    """
 
     def __init__(self, association: Association, admission: Admission, listener: Listener, limits: LimitsSettings):
+        self.why = ""
         self._association = association
         self._served = admission.association
         self._listener = listener
@@ -133,7 +147,7 @@ class Serving:
         association = self._association
         context = association._accepted_cx.get(context_id)
         if context is None or not message.is_valid_request:
-            association.abort(block=False)
+            self._abort("a message that is no request, or on no accepted context")
             return
         association.dimse.cancel_req = {}
         association._is_paused = True
@@ -143,11 +157,15 @@ class Serving:
             elif type(message) in _COMMANDS:
                 self._answer(message, context)
             else:
-                association.abort(block=False)
-        except ReceiverLost:
-            association.abort(block=False)
+                self._abort(f"{type(message).__name__} is not offered")
+        except ReceiverLost as error:
+            self._abort(error.comment)
         finally:
             association._is_paused = False
+
+    def _abort(self, why: str) -> None:
+        self.why = why
+        self._association.abort(block=False)
 
     def _store(self, message: Any, context: PresentationContext) -> None:
         request = StoreRequest(
@@ -160,12 +178,22 @@ class Serving:
             move_originator_aet=message.MoveOriginatorApplicationEntityTitle or "",
             move_originator_message_id=message.MoveOriginatorMessageID,
         )
+        data = message.DataSet.getbuffer()
+        if len(data) > self._limits.instance:
+            raise ReceiverLost("a data set is longer than allowed")
         sink = self._served.receive(request)
-        sink.write(message.DataSet.getbuffer())
+        sink.write(data)
         self._send(message, context, sink.finish())
 
     def _answer(self, message: Any, context: PresentationContext) -> None:
-        responses = self._served.answer(self._request(message, context))
+        request = self._request(message, context)
+        if len(request.identifier) > self._limits.identifier:
+            raise ReceiverLost("a data set is longer than allowed")
+        if request.sop_class_uid != context.abstract_syntax:
+            refusal = Response(Status.SOP_CLASS_NOT_SUPPORTED, comment="not the SOP class of this context")
+            self._send(message, context, refusal)
+            return
+        responses = self._served.answer(request)
         for response in _thinned(responses, self._listener.pending_interval, isinstance(message, dimse.C_FIND)):
             self._send(message, context, response)
 

@@ -1,12 +1,10 @@
 """Associations that we open: with Move Destinations of every kind, and never longer than they are worth."""
 
-import contextlib
 import socket
 import ssl
 import struct
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,64 +15,16 @@ from proxy.dicom.messages import Outgoing, Receiver
 from proxy.errors import DestinationUnreachable, ReceiverLost
 from proxy.wire import open_receiver
 from tests.support import raw
+from tests.unit.wire.acceptor import BOTH, Acceptor, acceptance, accepting, acceptors, store_one, until_released
 from tests.unit.wire.serving import resources, settles
 
 LIMITS = LimitsSettings(connect_timeout=0.6, send_timeout=0.5, response_timeout=0.5)
-Script = Callable[[raw.Peer], object]
-
-
-class Acceptor:
-    """Listens, and does with each connection what its script says."""
-
-    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._script, self._tls = script, tls
-        self.port: int = self._listening.getsockname()[1]
-        self.requests: list[bytes] = []
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = self._listening.accept()
-            connection.settimeout(5)
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-            peer = raw.Peer(connection)
-            with contextlib.suppress(OSError, raw.Ended):
-                self._script(peer)
-            peer.close()
-
-    def close(self) -> None:
-        """Wait for the script to end, which is itself a thing to test."""
-        self._listening.close()
-        self._thread.join(10)
-        assert not self._thread.is_alive()
 
 
 @pytest.fixture
 def listen() -> Iterator[Callable[..., Acceptor]]:
-    acceptors: list[Acceptor] = []
-
-    def listen(script: Script, tls: ssl.SSLContext | None = None) -> Acceptor:
-        acceptors.append(Acceptor(script, tls))
-        return acceptors[-1]
-
-    yield listen
-    for acceptor in acceptors:
-        acceptor.close()
-
-
-def _acceptance(contexts: Mapping[int, tuple[int, str]], max_pdu: int = 16384) -> bytes:
-    """An A-ASSOCIATE-AC: context ID -> result, transfer syntax."""
-    body = struct.pack(">H2x16s16s32x", 1, b"DEST".ljust(16), b"PROXY".ljust(16))
-    body += raw.item(0x10, raw.APPLICATION_CONTEXT.encode())
-    for context_id, (result, syntax) in contexts.items():
-        body += raw.item(0x21, bytes((context_id, 0, result, 0)) + raw.item(0x40, syntax.encode()))
-    return raw.pdu(raw.AC, body + raw.user_item(max_pdu))
-
-
-_BOTH = _acceptance({1: (0, raw.EXPLICIT), 3: (0, raw.IMPLICIT)})
+    with acceptors() as listen:
+        yield listen
 
 
 def _open(port: int, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", **more: Any) -> Receiver:
@@ -88,28 +38,6 @@ def _open(port: int, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1",
         tls=tls,
         **more,
     )
-
-
-def _accepting(then: Script = lambda peer: None, answer: bytes = _BOTH) -> Script:
-    def script(peer: raw.Peer) -> None:
-        peer.read()
-        peer.send(answer)
-        then(peer)
-
-    return script
-
-
-def _until_released(peer: raw.Peer) -> None:
-    while peer.read()[0] != raw.RELEASE_RQ:
-        pass
-    peer.send(raw.RELEASED)
-
-
-def _store_one(peer: raw.Peer) -> None:
-    request = peer.message()
-    instance = request.command[0x00001000].decode()
-    peer.send(raw.message(request.context_id, raw.store_response(raw.CT, instance, answers=1)))
-    _until_released(peer)
 
 
 def _outgoing(syntax: str = raw.EXPLICIT) -> Outgoing:
@@ -127,8 +55,8 @@ def test_an_instance_is_stored_and_the_association_released(listen: Callable[...
 
     def script(peer: raw.Peer) -> None:
         said.append(peer.read()[1])
-        peer.send(_BOTH)
-        _store_one(peer)
+        peer.send(BOTH)
+        store_one(peer)
         said.append(peer.ending(2))
 
     acceptor = listen(script)
@@ -146,8 +74,8 @@ def test_an_instance_is_stored_and_the_association_released(listen: Callable[...
 
 
 def test_contexts_that_were_refused_or_never_offered_are_not_used(listen: Callable[..., Acceptor]) -> None:
-    answer = _acceptance({1: (3, raw.EXPLICIT), 3: (0, raw.EXPLICIT), 5: (0, raw.IMPLICIT)})
-    receiver = _open(listen(_accepting(_until_released, answer)).port)
+    answer = acceptance({1: (3, raw.EXPLICIT), 3: (0, raw.EXPLICIT), 5: (0, raw.IMPLICIT)})
+    receiver = _open(listen(accepting(until_released, answer)).port)
     assert receiver.accepts(raw.CT) == ()
     assert receiver.accepts(raw.SECONDARY_CAPTURE) == (), "accepted in a syntax that was not proposed for it"
     receiver.close()
@@ -159,7 +87,7 @@ def test_contexts_that_were_refused_or_never_offered_are_not_used(listen: Callab
 )
 def test_a_rejection_is_told_in_words(source: int, reason: int, words: str, listen: Callable[..., Acceptor]) -> None:
     rejection = raw.pdu(raw.RJ, bytes((0, 1, source, reason)))
-    assert _why(lambda: _open(listen(_accepting(answer=rejection)).port)) == f"DEST rejected: {words}"
+    assert _why(lambda: _open(listen(accepting(answer=rejection)).port)) == f"DEST rejected: {words}"
 
 
 _ANSWERS: dict[str, tuple[bytes, str, str]] = {
@@ -168,7 +96,7 @@ _ANSWERS: dict[str, tuple[bytes, str, str]] = {
     "another PDU": (raw.pdu(raw.P_DATA, bytes(6)), "PDU type 4 is not expected here", "aborted 2/2"),
     "a PDU of no type": (raw.pdu(99, b""), "unknown PDU type 99", "aborted 2/1"),
     "an acceptance of 4 GiB": (raw.pdu(raw.AC, b"", 0xFFFFFFFF), "a PDU of type 2 announces", "aborted 2/6"),
-    "half an acceptance": (_BOTH[:50], "no answer in time", "aborted 0/0"),
+    "half an acceptance": (BOTH[:50], "no answer in time", "aborted 0/0"),
     "nothing": (b"", "no answer in time", "aborted 0/0"),
 }
 
@@ -177,7 +105,7 @@ _ANSWERS: dict[str, tuple[bytes, str, str]] = {
 def test_a_destination_that_answers_wrongly_is_told_and_left(name: str, listen: Callable[..., Acceptor]) -> None:
     answer, words, said = _ANSWERS[name]
     heard: list[str] = []
-    acceptor = listen(_accepting(lambda peer: heard.append(peer.ending(3)), answer))
+    acceptor = listen(accepting(lambda peer: heard.append(peer.ending(3)), answer))
     began = time.monotonic()
     assert words in _why(lambda: _open(acceptor.port))
     assert time.monotonic() - began < 2
@@ -214,8 +142,8 @@ def test_a_host_that_drops_packets_costs_the_connect_time(monkeypatch: pytest.Mo
 
 def test_every_failure_leaves_nothing_behind(listen: Callable[..., Acceptor]) -> None:
     before = resources()
-    for answer in (raw.pdu(raw.RJ, bytes((0, 1, 1, 1))), raw.pdu(raw.ABORT, bytes(4)), _BOTH[:50]):
-        acceptor = listen(_accepting(lambda peer: peer.ending(3), answer))
+    for answer in (raw.pdu(raw.RJ, bytes((0, 1, 1, 1))), raw.pdu(raw.ABORT, bytes(4)), BOTH[:50]):
+        acceptor = listen(accepting(lambda peer: peer.ending(3), answer))
         _why(lambda port=acceptor.port: _open(port))
         acceptor.close()
     assert settles(lambda: resources() == before)
@@ -224,9 +152,9 @@ def test_every_failure_leaves_nothing_behind(listen: Callable[..., Acceptor]) ->
 # ------------------------------------------------------------------ the end
 
 
-def _closed(listen: Callable[..., Acceptor], then: Script) -> float:
+def _closed(listen: Callable[..., Acceptor], then: Callable[[raw.Peer], object]) -> float:
     """Seconds that closing an association takes whose other end does this."""
-    acceptor = listen(_accepting(then))
+    acceptor = listen(accepting(then))
     receiver = _open(acceptor.port)
     began = time.monotonic()
     receiver.close()
@@ -268,7 +196,7 @@ def test_a_destination_that_vanished_needs_no_release(listen: Callable[..., Acce
 
 def test_an_association_that_is_over_gets_its_abort(listen: Callable[..., Acceptor]) -> None:
     heard: list[str] = []
-    acceptor = listen(_accepting(lambda peer: peer.message() and heard.append(peer.ending(5))))
+    acceptor = listen(accepting(lambda peer: peer.message() and heard.append(peer.ending(5))))
     receiver = _open(acceptor.port)
     receiver.begin(_outgoing())
     with pytest.raises(ReceiverLost):
@@ -287,7 +215,7 @@ def test_an_abort_reaches_a_destination_that_still_talks(listen: Callable[..., A
         peer.send(raw.message(1, raw.store_response(raw.CT, "1.2.3", answers=99)) + bytes(100_000))
         heard.append(peer.ending(5))
 
-    acceptor = listen(_accepting(script))
+    acceptor = listen(accepting(script))
     receiver = _open(acceptor.port)
     receiver.begin(_outgoing())
     with pytest.raises(ReceiverLost, match="to nothing that we sent"):
@@ -299,7 +227,7 @@ def test_an_abort_reaches_a_destination_that_still_talks(listen: Callable[..., A
 
 def test_a_request_from_a_destination_ends_it(listen: Callable[..., Acceptor]) -> None:
     asks = raw.message(1, raw.store_command(raw.CT, "1.2.3"), b"data")
-    acceptor = listen(_accepting(lambda peer: peer.send(asks) and peer.ending(5)))
+    acceptor = listen(accepting(lambda peer: peer.send(asks) and peer.ending(5)))
     receiver = _open(acceptor.port)
     receiver.begin(_outgoing())
     with pytest.raises(ReceiverLost, match="not SCU"):
@@ -324,7 +252,7 @@ def _server(authority: trustme.CA, name: str) -> ssl.SSLContext:
 def test_over_tls_it_is_the_same(authority: trustme.CA, listen: Callable[..., Acceptor]) -> None:
     client = ssl.create_default_context()
     authority.configure_trust(client)
-    acceptor = listen(_accepting(_store_one), _server(authority, "127.0.0.1"))
+    acceptor = listen(accepting(store_one), _server(authority, "127.0.0.1"))
     receiver = _open(acceptor.port, client)
     receiver.begin(_outgoing())
     assert receiver.finish() == 0
@@ -337,7 +265,7 @@ def test_a_wrong_certificate_is_told(
 ) -> None:
     client = ssl.create_default_context()
     (authority if trusted else trustme.CA()).configure_trust(client)
-    acceptor = listen(_accepting(), _server(authority, name))
+    acceptor = listen(accepting(), _server(authority, name))
     assert _why(lambda: _open(acceptor.port, client)).startswith("DEST: TLS ")
 
 
