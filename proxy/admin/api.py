@@ -31,6 +31,7 @@ from proxy.admin.facts import AdvisedStory, DestinationRow, Facts, Health, Pipel
 from proxy.admin.guard import may_change
 from proxy.admin.stories import Problem
 from proxy.config.process import LogLevel
+from proxy.spool.whose import Whose
 
 LEVELS: tuple[LogLevel, ...] = get_args(LogLevel)
 Asked = Mapping[str, Any]  # path and query parameters, and the members of the JSON body
@@ -38,7 +39,10 @@ Asked = Mapping[str, Any]  # path and query parameters, and the members of the J
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One path of the API. `parameters` maps a query or body name to its JSON schema."""
+    """One path of the API. `parameters` maps a query or body name to its JSON schema; `role`: who alone may GET it.
+
+    `act` finds who asks under "identity" where there is a role.
+    """
 
     method: Literal["GET", "POST", "DELETE"]
     path: str
@@ -46,6 +50,7 @@ class Endpoint:
     answers: Any
     act: Callable[[Facts, Asked], Any]
     parameters: Mapping[str, dict[str, Any]]
+    role: str = ""
 
 
 class BadRequest(Exception):
@@ -117,6 +122,10 @@ ENDPOINTS = (
         "DELETE", "/spool/dead-letters/{id}", "Delete for good", Done,
         lambda f, a: f.controls.drop_dead_letter(a["id"]), {},
     ),
+    Endpoint(
+        "GET", "/spool/dead-letters/{id}/patient", "Whose it is; role admin only", Whose,
+        lambda f, a: f.whose(a["id"], a["identity"]), {}, "admin",
+    ),
     Endpoint("POST", "/cache/clear", "Drop all cached instances", Done, lambda f, _: f.controls.clear_cache(), {}),
 )  # fmt: skip
 
@@ -135,8 +144,14 @@ def routes(facts: Facts) -> list[BaseRoute]:
 def _route(facts: Facts, endpoint: Endpoint) -> Route:
     async def answer(request: Request) -> Response:
         asked: dict[str, Any] = {**request.query_params, **request.path_params}
+        identity = request.state.identity
+        if endpoint.role:
+            if identity is None or not identity.may(endpoint.role):
+                words = f"only for users with the role {endpoint.role}"
+                return as_json({"error": words}, 403 if identity else 401)
+            asked["identity"] = identity
         if endpoint.method != "GET":
-            verdict = may_change(request, request.state.identity, request.headers.get("x-csrf-token", ""))
+            verdict = may_change(request, identity, request.headers.get("x-csrf-token", ""))
             if verdict == "log in":
                 return as_json({"error": "a bearer token or a session is needed"}, 401)
             if verdict == "forbidden":
@@ -210,7 +225,10 @@ def _operation(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
     }
     if endpoint.method == "GET":
         parameters += [{"name": name, "in": "query", "schema": kind} for name, kind in endpoint.parameters.items()]
-    else:
+    if endpoint.role:
+        operation["security"] = [{"session": []}]
+        operation["responses"]["403"] = {"description": f"only for the role {endpoint.role}"}
+    if endpoint.method != "GET":
         operation["security"] = [{"bearer": []}, {"session": []}]
         operation["responses"] |= {
             str(code): {"description": words} for code, words in ((401, "who are you?"), (403, "not allowed"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.config.process import LogLevel
+from proxy.spool.whose import Whose
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,9 @@ class Controls(Protocol):
         """Delete it for good. Raises LookupError."""
 
     def retry_all_dead_letters(self) -> Done: ...
+    def whose_dead_letter(self, letter_id: str) -> Whose:
+        """Patient and study: for the role admin only. Raises LookupError."""
+
     def cache(self) -> CacheSnapshot: ...
     def clear_cache(self) -> Done: ...
     def configuration(self) -> Mapping[str, Any]:

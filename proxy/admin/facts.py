@@ -1,5 +1,6 @@
 """What page and API show: the board's picture and the supervisor's answers, put together."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,11 @@ from proxy.admin.controls import (
     WorkerInfo,
 )
 from proxy.admin.health import Reason, reasons_not_ready
+from proxy.admin.sessions import Identity
 from proxy.admin.stories import Deed, Problem, Story
+from proxy.spool.whose import Whose
+
+_LOGGER = logging.getLogger("proxy.admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,12 @@ class Facts:
         self._echoes = {one: echo for one, echo in self._echoes.items() if one in known}
         self._echoes[name] = (answer, self.clock())
         return answer
+
+    def whose(self, letter_id: str, identity: Identity) -> Whose:
+        """Patient and study of a dead letter; that somebody asked is logged. Raises LookupError."""
+        told = self.controls.whose_dead_letter(letter_id)
+        _LOGGER.info("%s was shown whose dead letter %s is", identity.name, letter_id)
+        return told
 
     def configuration(self) -> Mapping[str, Any]:
         """The effective configuration without secrets."""

@@ -19,7 +19,7 @@ from proxy.admin.controls import Done
 from proxy.admin.facts import Facts
 from proxy.admin.guard import may_change, same_origin
 from proxy.admin.lanes import bars
-from proxy.admin.sessions import COOKIE, LIFETIME, Sessions, TooManyAttempts
+from proxy.admin.sessions import COOKIE, LIFETIME, Identity, Sessions, TooManyAttempts
 
 SERVICES = ("C-ECHO", "C-FIND", "C-GET", "C-MOVE", "C-STORE")
 
@@ -52,7 +52,10 @@ class Pages:
             needs_status = template in ("index.html", "live.html")
             known = {"status": self.facts.status()} if needs_status else {}
             return self.environment.get_template(template).render(
-                known | {"identity": identity, "operator": bool(identity and identity.may("operator"))} | more
+                known
+                | {"identity": identity}
+                | {role: bool(identity and identity.may(role)) for role in ("operator", "admin")}
+                | more
             )
 
         return HTMLResponse(await run_in_threadpool(render), code)
@@ -100,17 +103,20 @@ class Pages:
 
     async def _act(self, request: Request) -> Response:
         form = await _form(request)
-        verdict = may_change(request, request.state.identity, str(form.get("csrf", "")) if form else "")
+        identity, verb = request.state.identity, request.path_params["verb"]
+        verdict = may_change(request, identity, str(form.get("csrf", "")) if form else "")
+        if verdict == "ok" and verb == "patient" and not identity.may("admin"):
+            verdict = "forbidden"
         if verdict != "ok" or form is None:
             refusal = Done(False, ("Log in first.",) if verdict == "log in" else ("You may not do that.",))
             return await self._noticed(request, refusal, 401 if verdict == "log in" else 403)
         try:
-            done = await run_in_threadpool(self._do, request.path_params["verb"], form)
+            done = await run_in_threadpool(self._do, verb, form, identity)
         except LookupError:
             done = Done(False, ("That is no longer there.",))
         return await self._noticed(request, done)
 
-    def _do(self, verb: str, form: FormData) -> Done:
+    def _do(self, verb: str, form: FormData, identity: Identity) -> Done:
         controls, name = self.facts.controls, str(form.get("name", ""))
         match verb:
             case "echo":
@@ -122,6 +128,8 @@ class Pages:
                 return _or(controls.retry_dead_letter(name), "Put back into the queue.")
             case "drop":
                 return _or(controls.drop_dead_letter(name), "Deleted.")
+            case "patient":
+                return Done(True, (present.whose(self.facts.whose(name, identity)),))
             case "retry-all":
                 return _or(controls.retry_all_dead_letters(), "All put back into the queue.")
             case "clear-cache":

@@ -2,6 +2,8 @@
 
 import time
 
+from proxy.spool.whose import Whose
+
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
@@ -64,6 +66,17 @@ def clock(at: float) -> str:
 def moment(at: float) -> str:
     """Date and time on this machine, for tooltips."""
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(at))
+
+
+def whose(told: Whose) -> str:
+    """Patient and study in one line: `Doe^Jane, DEMO1 · accession A1 · CT 20260105 Knee`."""
+    study = " ".join(part for part in (told.modality, told.study_date, told.study_description) if part)
+    parts = (
+        ", ".join(part for part in (told.patient_name, told.patient_id) if part),
+        told.accession_number and f"accession {told.accession_number}",
+        study,
+    )
+    return " · ".join(part for part in parts if part) or "The instance does not tell."
 
 
 def percent(part: float, whole: float) -> str:

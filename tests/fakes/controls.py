@@ -19,6 +19,7 @@ from proxy.admin.controls import (
     TargetQueue,
     WorkerInfo,
 )
+from proxy.spool.whose import Whose
 
 
 @dataclass
@@ -35,6 +36,7 @@ class FakeControls:
     )
     spooled: SpoolSnapshot = field(default_factory=lambda: SpoolSnapshot(max_bytes=50 << 30))
     cached: CacheSnapshot = field(default_factory=lambda: CacheSnapshot(True, 3 << 30, 10 << 30, 6120, 42))
+    patient: Whose = field(default_factory=lambda: Whose("Doe^Jane", "DEMO1", "A1", "20260105", "Knee", "MR"))
     settings: dict[str, Any] = field(default_factory=lambda: {"proxy": {"id": "fake"}, "backends": {}})
 
     def about(self) -> About:
@@ -84,6 +86,10 @@ class FakeControls:
             raise LookupError(letter_id)
         self.changes.append((verb, letter_id))
         return Done(True)
+
+    def whose_dead_letter(self, letter_id: str) -> Whose:
+        self._letter("whose", letter_id)
+        return self.patient
 
     def retry_all_dead_letters(self) -> Done:
         self.changes.append(("retry all",))

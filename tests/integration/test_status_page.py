@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from pydicom.dataset import FileDataset
 
 from proxy.admin.passwords import hash_password
 from proxy.demo.orthanc import Orthanc
@@ -65,6 +64,7 @@ def site(one_release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iter
                 "admin": {
                     "users": {
                         "anna": {"password_hash": hash_password("correct horse")},
+                        "ada": {"password_hash": hash_password("staple"), "role": "admin"},
                         "viktor": {"password_hash": hash_password("battery"), "role": "viewer"},
                     }
                 },
@@ -204,7 +204,7 @@ def test_the_echo_button_tells_whether_a_destination_lives(visit: Visit) -> None
 
 def test_a_dead_letter_can_be_tried_again_or_dropped(site: Site, visit: Visit) -> None:
     visitor = visit("anna")
-    images: list[FileDataset] = [instance(PatientID="LETTER-1"), instance(PatientID="LETTER-2")]
+    images = [instance(PatientID=f"LETTER-{number}", PatientName="Zoë^Jérôme") for number in (1, 2)]
     site.way.on("POST", "^/instances", faults.status(400, b'{"OrthancStatus": 8}'))
     with associated(site.proxy.dicom_port, site.proxy.aet, calling_aet="CT1") as scu:
         assert [scu.store(image) for image in images] == [0x0000, 0x0000]
@@ -213,6 +213,13 @@ def test_a_dead_letter_can_be_tried_again_or_dropped(site: Site, visit: Visit) -
     expect(letters.first).to_contain_text("400")
     expect(letters.first).to_contain_text("from CT1")
     visitor.screenshot("dead-letters")
+    expect(letters.first.get_by_role("button")).to_have_text(["Retry", "Drop"])
+    assert "LETTER" not in visitor.page.content()
+    admin = visit("ada", "staple")
+    admin.press(admin.section("spool").locator(".letters li").first, "Whose?")
+    expect(admin.notice()).to_contain_text(re.compile(r"Zoë\^Jérôme, LETTER-[12] · accession A1 · OT 20260105"))
+    assert "ada was shown whose dead letter" in site.proxy.log
+    assert "LETTER" not in site.proxy.log
     site.way.clear()
     visitor.press(letters.first, "Retry")
     expect(visitor.notice()).to_have_text("the instance is back in the queue")
@@ -274,17 +281,24 @@ _LOOKS = {
     "phone-dark": {**PHONE, "color_scheme": "dark"},
 }
 _CONTRAST = """() => {
-  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-  const shade = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, n) => sum + v * [0.2126, 0.7152, 0.0722][n], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+  const linear = (part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  const luminance = ([red, green, blue]) =>
+    0.2126 * linear(red / 255) + 0.7152 * linear(green / 255) + 0.0722 * linear(blue / 255);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = numbers(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
   const poor = {};
-  for (const e of document.querySelectorAll("body *")) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!own || !e.checkVisibility() || e.closest("svg")) continue;
-    const [a, b] = [shade(parse(getComputedStyle(e).color)), shade(ground(e))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) poor[`${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 30)}`] = Math.round(ratio * 10) / 10;
+  for (const element of document.querySelectorAll("body *")) {
+    const says = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (!says || !element.checkVisibility() || element.closest("svg")) continue;
+    const text = luminance(numbers(getComputedStyle(element).color)), behind = luminance(ground(element));
+    const ratio = (Math.max(text, behind) + 0.05) / (Math.min(text, behind) + 0.05);
+    if (ratio < 4.5) poor[`${element.tagName}.${element.className} ${element.textContent.trim()}`] = ratio;
   }
   return poor;
 }"""

@@ -29,6 +29,7 @@ class Site:
         self.settings = AdminSettings(
             users={
                 "anna": User(password_hash=SecretStr(HASH)),
+                "ada": User(password_hash=SecretStr(HASH), role="admin"),
                 "viktor": User(password_hash=SecretStr(HASH), role="viewer"),
             },
             tokens={"robot": SecretStr(TOKEN), "empty": SecretStr("")},

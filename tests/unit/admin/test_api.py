@@ -7,7 +7,7 @@ from proxy.admin.controls import Done
 from tests.fakes.busy_day import tell
 from tests.fakes.controls import spool_in_trouble
 
-GETS = [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "GET"]
+GETS = [endpoint.path for endpoint in ENDPOINTS if endpoint.method == "GET" and not endpoint.role]
 CHANGES = [
     ("POST", "/log-level", {"level": "debug"}, ("log level", "debug")),
     ("POST", "/reload", None, ("reload",)),
@@ -123,3 +123,28 @@ def test_what_is_answered_has_the_properties_that_the_document_names(site):
     assert set(status) == set(schemas["Status"]["properties"])
     assert set(status["totals"]) == set(schemas["Totals"]["properties"])
     assert set(status["associations"][0]["story"]) == set(schemas["Story"]["properties"])
+
+
+PATIENT = "/api/v1/spool/dead-letters/d-1/patient"
+
+
+def test_whose_a_dead_letter_is_an_admin_alone_may_know_and_that_is_logged(site, token, caplog):
+    caplog.set_level("INFO", "proxy.admin")
+    for client, headers, status in (
+        (site.client(), {}, 401),
+        (site.client(), token, 403),
+        (site.logged_in("viktor"), {}, 403),
+        (site.logged_in("anna"), {}, 403),
+    ):
+        answer = client.get(PATIENT, headers=headers)
+        assert answer.status_code == status
+        assert "Doe" not in answer.text
+    assert caplog.records == []
+    told = site.logged_in("ada").get(PATIENT)
+    assert (told.json()["patient_name"], told.headers["cache-control"]) == ("Doe^Jane", "no-store")
+    [line] = [record.getMessage() for record in caplog.records]
+    assert line == "ada was shown whose dead letter d-1 is"
+
+
+def test_whose_a_letter_is_that_is_gone(site):
+    assert site.logged_in("ada").get(PATIENT.replace("d-1", "gone")).status_code == 404

@@ -224,3 +224,17 @@ def test_the_page_needs_nothing_from_elsewhere(busy):
     assert all(path.startswith("/") and not path.startswith("//") for path in paths)
     for path in {path for path in paths if path.startswith("/static/")}:
         assert busy.client().get(path).status_code == 200, path
+
+
+def test_whose_a_dead_letter_is_an_admin_alone_is_shown(busy):
+    for name in ("viktor", "anna"):
+        client = busy.logged_in(name)
+        assert "Whose?" not in client.get("/").text
+        answer = client.post("/actions/patient", data={"csrf": busy.csrf(client), "name": "d-1"}, headers=HX)
+        assert answer.status_code == 403
+        assert "Doe" not in answer.text
+    client = busy.logged_in("ada")
+    assert "Whose?" in client.get("/").text
+    assert "Doe" not in client.get("/").text
+    answer = client.post("/actions/patient", data={"csrf": busy.csrf(client), "name": "d-1"}, headers=HX)
+    assert "Doe^Jane, DEMO1 · accession A1 · MR 20260105 Knee" in answer.text

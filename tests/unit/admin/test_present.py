@@ -1,6 +1,7 @@
 import pytest
 
 from proxy.admin import present
+from proxy.spool.whose import Whose
 
 
 @pytest.mark.parametrize(
@@ -50,3 +51,18 @@ def test_nothing_is_shown_for_nothing():
     assert present.percent(0, 0) == "–"
     assert present.percent(1, 4) == "25 %"
     assert present.number(1234567) == "1\u2009234\u2009567"
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (
+            Whose("Doe^Jane", "DEMO1", "A1", "20260105", "Knee", "MR"),
+            "Doe^Jane, DEMO1 · accession A1 · MR 20260105 Knee",
+        ),
+        (Whose(patient_id="DEMO1"), "DEMO1"),
+        (Whose(), "The instance does not tell."),
+    ],
+)
+def test_whose_an_instance_is(told, words):
+    assert present.whose(told) == words
