@@ -1,11 +1,11 @@
 """Settings of what stands behind and beside us: [backends.NAME], [destinations.NAME]."""
 
-from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from proxy.config.table import AeTitle, Port, Seconds, Table
+from proxy.config.table import AeTitle, FilePath, Port, Seconds, Table
 
 
 class Backend(Table):
@@ -14,9 +14,9 @@ class Backend(Table):
     url: str = Field(description="Its REST address, as http://127.0.0.1:8042")
     username: str = Field("", description="HTTP basic authentication")
     password: SecretStr = Field(SecretStr(""), description="... or password_file")
-    password_file: Path | None = Field(None, description="File with the password, as docker secrets are")
-    verify: bool | Path = Field(True, description="Check its certificate: true, false or a CA bundle's path")
-    client_certificate: Path | None = Field(
+    password_file: FilePath | None = Field(None, description="File with the password, as docker secrets are")
+    verify: bool | FilePath = Field(True, description="Check its certificate: true, false or a CA bundle's path")
+    client_certificate: FilePath | None = Field(
         None, description="PEM file with our certificate and key, where it asks for one"
     )
     connect_timeout: Seconds = Field(5.0, gt=0, description="Seconds to connect")
@@ -32,6 +32,12 @@ class Backend(Table):
     def _http(cls, url: str) -> str:
         if not url.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        try:
+            parts = urlsplit(url)
+            if not parts.hostname or parts.port == 0:
+                raise ValueError
+        except ValueError:  # among them: a port beyond 65535
+            raise ValueError("must name a host, and a port where it is not the usual one") from None
         return url.rstrip("/")
 
     @model_validator(mode="after")
@@ -54,7 +60,7 @@ class Destination(Table):
     host: str = Field(min_length=1, description="Name or address")
     port: Port = Field(104, gt=0, description="TCP port")
     tls: bool = Field(False, description="Speak TLS to it")
-    ca: Path | None = Field(None, description="CA bundle that its certificate must be signed by")
-    certificate: Path | None = Field(None, description="PEM file with our certificate, where it asks for one")
-    private_key: Path | None = Field(None, description="PEM file with our key")
+    ca: FilePath | None = Field(None, description="CA bundle that its certificate must be signed by")
+    certificate: FilePath | None = Field(None, description="PEM file with our certificate, where it asks for one")
+    private_key: FilePath | None = Field(None, description="PEM file with our key")
     calling_aet: AeTitle | None = Field(None, description="Our AE title towards it; default: the pipeline's")

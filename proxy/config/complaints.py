@@ -32,6 +32,7 @@ _WORDS = {
     "model_type": "must be a table",
     "path_type": "must be a path",
     "string_type": "must be text",
+    "too_short": "must name at least one",
 }
 
 

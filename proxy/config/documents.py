@@ -25,10 +25,13 @@ class Tree:
     broken: bool = False
 
     def origin(self, path: Path) -> str:
-        """Where the nearest table or key at or above `path` stands; the first file where there is none."""
+        """Where the nearest table or key at or above `path` stands, or what it begins with; else the first file."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
+            for place, origin in self.origins.items():  # a table without a header: [a.b] makes a, a variable both
+                if place[:length] == path[:length]:
+                    return origin
         return str(self.files[0]) if self.files else "configuration"
 
 

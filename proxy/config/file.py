@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from proxy.config import Settings
 from proxy.config.complaints import from_names, from_validation, in_order
 from proxy.config.documents import Tree, read_documents
 from proxy.config.names import Path, dotted
+from proxy.config.schema import at, mentions
 from proxy.config.variables import (
     CONFIG,
     SECRETS,
@@ -75,8 +76,7 @@ def read(
     tree.complaints.extend(misspelt(environ))
     _apply(tree, given)
     settings = _settings(tree)
-    if settings is not None:
-        tree.complaints.extend(_unreadable(settings, tree))
+    tree.complaints.extend(_unreadable(tree))
     if tree.complaints or settings is None:
         raise ConfigError(in_order(tree.complaints, tree.files))
     return Configuration(settings, tuple(tree.files), tree.origins)
@@ -127,9 +127,9 @@ def _settings(tree: Tree) -> Settings | None:
     return settings
 
 
-def _unreadable(settings: Settings, tree: Tree) -> Iterator[str]:
+def _unreadable(tree: Tree) -> Iterator[str]:
     """Complaints about files that the settings name and that cannot be read."""
-    for path, file in _files(settings, ()):
+    for path, file in _files(tree.data, ()):
         try:
             with file.open("rb"):
                 pass
@@ -140,11 +140,8 @@ def _unreadable(settings: Settings, tree: Tree) -> Iterator[str]:
 
 def _files(value: object, path: Path) -> Iterator[tuple[Path, FilePath]]:
     """Every file that is named anywhere below `value`."""
-    if isinstance(value, FilePath) and path not in _WRITTEN:
-        yield path, value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _files(getattr(value, name), (*path, name))
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for name, inner in value.items():
             yield from _files(inner, (*path, name))
+    elif isinstance(value, str) and value and path not in _WRITTEN and mentions(at(path), FilePath):
+        yield path, FilePath(value)

@@ -25,6 +25,9 @@ def unresolved(
         if pipeline.aet in seen:
             yield (*here, "aet"), f"{pipeline.aet!r} is taken by pipelines.{seen[pipeline.aet]}"
         seen.setdefault(pipeline.aet, name)
+    for name in destinations:
+        if name in backends:
+            yield ("destinations", name), f"a backend is called {name!r}, too, and `forward_to` could mean either"
 
 
 def _missing(targets: list[str], backends: Collection[str], destinations: Collection[str]) -> list[str]:

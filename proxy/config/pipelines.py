@@ -1,5 +1,6 @@
 """Settings of an AE title: [pipelines.NAME] and its sub-tables."""
 
+from ipaddress import ip_network
 from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
@@ -21,6 +22,16 @@ class AccessRule(Table):
     )
     username: str = Field("", description="User Identity Negotiation: this user name is required")
     passcode: SecretStr = Field(SecretStr(""), description="... with this passcode")
+
+    @field_validator("address")
+    @classmethod
+    def _networks(cls, addresses: list[str]) -> list[str]:
+        for address in addresses:
+            try:
+                ip_network(address, strict=False)
+            except ValueError:
+                raise ValueError(f"{address!r} is no address, and no network as 10.0.0.0/8") from None
+        return addresses
 
 
 class AlwaysAllow(Table):

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from proxy.config.table import Port, Seconds, Size, Table
+from proxy.config.table import FilePath, Port, Seconds, Size, Table
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -16,7 +16,7 @@ class ProxySettings(Table):
 
     id: str = Field("orthanc-proxy", description="Name of this installation in logs, metrics and on the status page")
     log_level: LogLevel = Field("info", description="debug, info, warning or error")
-    pipelines_path: Path = Field(
+    pipelines_path: FilePath = Field(
         Path("pipelines"), description="Folder beside this file; every *.toml in it is merged in"
     )
     workers: int | None = Field(
@@ -61,9 +61,9 @@ class TlsSettings(Table):
     bind_port: Port | None = Field(
         None, description="Port for TLS beside the plain one; none: [listener] bind_port itself speaks TLS"
     )
-    certificate: Path | None = Field(None, description="PEM file with our certificate chain")
-    private_key: Path | None = Field(None, description="PEM file with its key")
-    ca: Path | None = Field(None, description="PEM bundle that client certificates must be signed by")
+    certificate: FilePath | None = Field(None, description="PEM file with our certificate chain")
+    private_key: FilePath | None = Field(None, description="PEM file with its key")
+    ca: FilePath | None = Field(None, description="PEM bundle that client certificates must be signed by")
     client_certificate: Literal["none", "optional", "required"] = Field(
         "required", description="Ask clients for a certificate?"
     )
@@ -83,7 +83,7 @@ class LoggingSettings(Table):
     """[logging]: where log lines go."""
 
     log_to_file: bool = Field(False, description="Write to a file, too (standard error always gets them)")
-    log_file_path: Path = Field(
+    log_file_path: FilePath = Field(
         Path("./tmp/orthanc_proxy.log"), description="That file; rotation by renaming is noticed"
     )
     format: Literal["text", "json"] = Field("text", description="text or json")
@@ -92,7 +92,7 @@ class LoggingSettings(Table):
 class StorageSettings(Table):
     """[storage]: the folder for everything that must survive a restart."""
 
-    path: Path = Field(Path("./tmp"), description="cache/, dimse/ (the spool) and commitment/ live below it")
+    path: FilePath = Field(Path("./tmp"), description="cache/, dimse/ (the spool) and commitment/ live below it")
 
 
 class LimitsSettings(Table):

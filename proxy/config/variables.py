@@ -95,7 +95,7 @@ def value(path: Path, text: str) -> Any:
     Raises Misplaced.
     """
     annotation = at(path)
-    if text == "null" and type(None) in get_args(annotation):
+    if type(None) in get_args(annotation) and (text == "null" or (text == "" and mentions(annotation, FilePath))):
         return None
     if model_of(annotation) or get_origin(annotation) in (list, dict) or _holds_list(annotation):
         try:

@@ -211,6 +211,32 @@ def test_files_that_the_settings_name_must_be_readable(write: Write, key: str, p
     ]
 
 
+def test_files_that_cannot_be_read_are_told_beside_other_mistakes(write: Write) -> None:
+    path = write(f'[cache]\nsise = 1\n{BACKEND}password_file = "/nowhere/secret"\n', a='[pipelines.a]\naet = "A/B"\n')
+    variable = "ORTHANC_PROXY__DESTINATIONS__X__CA"
+    assert complaints(path, {variable: "/nowhere/ca.pem"}) == [
+        "config.toml:2: cache.sise: unknown key (known here: enabled, max_bytes, min_free_bytes, verify)",
+        "config.toml:5: backends.orthanc.password_file: /nowhere/secret cannot be read: No such file or directory",
+        f"{variable}: destinations.x.aet: is missing (Its AE title)",
+        f"{variable}: destinations.x.host: is missing (Name or address)",
+        f"{variable}: destinations.x.ca: /nowhere/ca.pem cannot be read: No such file or directory",
+    ]
+
+
+def test_a_table_without_a_header_is_where_it_begins(write: Write) -> None:
+    assert complaints(write(f"[proxi.a.b]\nx = 1\n{BACKEND}")) == [
+        "config.toml:1: proxi: unknown table (did you mean proxy?)"
+    ]
+
+
+def test_an_empty_variable_is_no_path_and_takes_none_where_there_may_be_none(write: Write) -> None:
+    path = write(f'{BACKEND}password_file = "/nowhere/secret"\n')
+    assert load(path, {"ORTHANC_PROXY__BACKENDS__ORTHANC__PASSWORD_FILE": ""}).backends["orthanc"].secret() == ""
+    assert complaints(write(BACKEND), {"ORTHANC_PROXY__STORAGE__PATH": ""}) == [
+        "ORTHANC_PROXY__STORAGE__PATH: storage.path: must be a path, not ''"
+    ]
+
+
 def test_a_secret_is_not_quoted_in_a_complaint(write: Write) -> None:
     path = write(
         f'{BACKEND}password = ["geheim"]\n[admin]\ntokens = {{ ci = ["geheim"] }}\n',

@@ -29,6 +29,12 @@ def test_all_that_does_not_resolve_is_told_with_its_place() -> None:
     ]
 
 
+def test_a_name_that_could_mean_a_backend_or_a_destination_is_told() -> None:
+    ((path, words),) = unresolved({"a": Pipeline(aet="A", backend="pacs")}, ["pacs"], ["dest", "pacs"])
+    assert dotted(path) == "destinations.pacs"
+    assert "backend" in words
+
+
 def test_settings_refuse_names_that_do_not_resolve() -> None:
     destination = Destination(aet="X", host="x")
     with pytest.raises(ValidationError, match=r"pipelines\.a\.backend: no \[backends\.pacs\]; there is: orthanc"):
