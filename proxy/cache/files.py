@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from proxy.dicom.messages import Located
 
 _PARTS = ".parts"
 _NAME = re.compile(r"[0-9a-fA-F-]{1,64}/[0-9a-fA-F-]{1,64}\.[0-9a-fA-F-]{1,64}")
+_SINCE = secrets.token_hex(4)  # tells this process from an earlier one with the same id
 _numbers = itertools.count()
 
 
@@ -32,6 +34,11 @@ class Usage:
     size: int
 
 
+def key_of(located: Located) -> str:
+    """Names a file of Orthanc's: it has another FileUuid as soon as its content is another one."""
+    return f"{located.instance_id}.{located.file_uuid}"
+
+
 class CacheFiles:
     """Paths, listing and removal. Raises OSError where the disk does."""
 
@@ -40,7 +47,7 @@ class CacheFiles:
 
     def path(self, located: Located) -> str:
         """Where that very file of that instance belongs. Raises ValueError for ids that are no names."""
-        name = f"{located.series_id}/{located.instance_id}.{located.file_uuid}"
+        name = f"{located.series_id}/{key_of(located)}"
         if not _NAME.fullmatch(name):
             raise ValueError("not an id of Orthanc's")
         return f"{self.folder}/{name}"
@@ -54,8 +61,8 @@ class CacheFiles:
             return os.statvfs(self.folder)
 
     def part(self) -> str:
-        """A new name to write to until a file is whole; holds our process id, so that leftovers are known as such."""
-        return f"{self.folder}/{_PARTS}/{os.getpid()}-{next(_numbers)}"
+        """A new name to write to until a file is whole; it names our process, so that leftovers are known as such."""
+        return f"{self.folder}/{_PARTS}/{os.getpid()}-{_SINCE}-{next(_numbers)}"
 
     def create(self, part: str) -> int:
         """A new file of that name, open for reading and writing."""
@@ -115,8 +122,9 @@ class CacheFiles:
     def sweep(self) -> None:
         """Remove half-written files of processes that are gone."""
         for part in self.folder.glob(f"{_PARTS}/*"):
-            pid = part.name.partition("-")[0]
-            if not pid.isdecimal() or not Path(f"/proc/{pid}").exists():
+            pid, _, rest = part.name.partition("-")
+            was_ours = pid == str(os.getpid()) and rest.partition("-")[0] != _SINCE  # in containers ids come again
+            if was_ours or not pid.isdecimal() or not Path(f"/proc/{pid}").exists():
                 with contextlib.suppress(OSError):
                     part.unlink()
 

@@ -12,7 +12,7 @@ from typing import IO, Protocol
 
 import xxhash
 
-from proxy.cache.files import CacheFiles
+from proxy.cache.files import CacheFiles, key_of
 from proxy.cache.footer import Footer
 from proxy.dicom.messages import Located
 from proxy.dicom.part10 import read_meta
@@ -123,7 +123,7 @@ class FileWriter:
     @property
     def is_cached(self) -> bool:
         """Did the file get into the cache?"""
-        return self._fallback is None
+        return self._fallback is None and not self.failed
 
     def begin(self, length: int) -> None:
         """Start, or start again."""
@@ -212,8 +212,9 @@ def footer_of(whole: memoryview, length: int, located: Located) -> Footer:
     """What the file is. The data set says which instance, not the file meta information: some writers confuse them."""
     meta = read_meta(whole)
     offset = meta.dataset_offset
+    key = key_of(located)
     if located.sop_class_uid and _stands_in(bytes(whole[offset : offset + _HEAD]), located.sop_instance_uid):
-        return Footer(located.sop_class_uid, located.sop_instance_uid, meta.transfer_syntax, offset, length)
+        return Footer(key, located.sop_class_uid, located.sop_instance_uid, meta.transfer_syntax, offset, length)
     walker = Walker(meta.transfer_syntax, _DEPTH, (_SOP_CLASS, _SOP_INSTANCE))
     with contextlib.suppress(StructureError):
         for at in range(offset, offset + _HEAD, _LOOK):
@@ -224,7 +225,7 @@ def footer_of(whole: memoryview, length: int, located: Located) -> Footer:
     if found.get(_SOP_INSTANCE, located.sop_instance_uid) != located.sop_instance_uid:
         raise WrongInstance
     sop_class = located.sop_class_uid or found.get(_SOP_CLASS) or meta.sop_class_uid
-    return Footer(sop_class, located.sop_instance_uid, meta.transfer_syntax, offset, length)
+    return Footer(key, sop_class, located.sop_instance_uid, meta.transfer_syntax, offset, length)
 
 
 def _stands_in(head: bytes, sop_instance_uid: str) -> bool:
