@@ -23,7 +23,7 @@
     const silent = Date.now() - heard > 9000;
     stale.hidden = !silent;
     document.body.classList.toggle("is-stale", silent);
-    if (silent) stale.querySelector("b").textContent = new Date(heard).toLocaleTimeString();
+    if (silent) stale.querySelector("b").textContent = new Date(heard).toLocaleTimeString([], { hourCycle: "h23" });
   }, 1000);
 
   // a background tab is not refreshed by the browser: what it missed is no sign of trouble
