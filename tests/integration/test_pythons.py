@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def interpreter(version: str) -> str | None:
-    """A Python of that version on this machine: one of pyenv's, or on the PATH (where pyenv puts some that are none)."""
+    """A Python of that version on this machine: one of pyenv's, or on the PATH, where pyenv puts some that are none."""
     places = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     found = [*map(str, sorted(places.glob(f"{version}.*/bin/python{version}"))), shutil.which(f"python{version}")]
     works = (one for one in found if one and subprocess.run([one, "-V"], capture_output=True).returncode == 0)
