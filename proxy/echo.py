@@ -7,9 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
-from pynetdicom.sop_class import Verification
+from proxy import wire
+from proxy.errors import DestinationUnreachable, NoAcceptableContext, ReceiverLost
 
 _AE = re.compile(r"^(?P<aet>[^@\\]{1,16})@(?P<host>\[[^]]+]|[^:\[\]]+):(?P<port>\d{1,5})$")
 
@@ -47,45 +46,28 @@ def echo(
     address: Address, calling_aet: str, *, timeout: float = 10.0, ssl_context: ssl.SSLContext | None = None
 ) -> float:
     """Associate, C-ECHO, release; the seconds that took. Raises EchoFailed."""
-    entity = ApplicationEntity(ae_title=calling_aet)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = timeout
-    entity.add_requested_context(Verification)
     began = time.monotonic()
-    tls_args = (ssl_context, address.host) if ssl_context is not None else None
     try:
-        association = entity.associate(address.host, address.port, ae_title=address.aet, tls_args=tls_args)
-    except OSError as error:
-        raise EchoFailed(f"unknown host {address.host!r}: {error.strerror or error}") from None
-    if not association.is_established:
-        raise _not_established(association, address, timeout, ssl_context)
-    try:
-        status = association.send_c_echo()
-    except ValueError:
-        raise EchoFailed("the association was accepted, but not for Verification") from None
-    finally:
-        association.release()
-    if "Status" not in status:
-        raise EchoFailed(f"no answer to C-ECHO within {timeout:g} s, or the association was aborted")
-    if status.Status != 0:
-        comment = f": {status.ErrorComment}" if "ErrorComment" in status else ""
-        raise EchoFailed(f"C-ECHO was answered with status {status.Status:04X}{comment}", rejected=True)
+        answer = wire.echo(
+            (address.host, address.port),
+            calling_aet=calling_aet,
+            called_aet=address.aet,
+            timeout=timeout,
+            tls=ssl_context,
+        )
+    except wire.Rejected as error:
+        raise EchoFailed(_rejection(address, error.result, error.source, error.reason), rejected=True) from error
+    except DestinationUnreachable as error:
+        raise EchoFailed(_connection(address, timeout, ssl_context)) from error
+    except NoAcceptableContext as error:
+        raise EchoFailed("it answers, but does not do Verification (C-ECHO)", rejected=True) from error
+    except ReceiverLost as error:
+        raise EchoFailed(f"the association was accepted, but C-ECHO was not answered: {error.comment}") from error
+    if answer.status != 0:
+        comment = "".join(character if character.isprintable() else "?" for character in answer.comment)
+        words = f"C-ECHO was answered with status {answer.status:04X}"
+        raise EchoFailed(f"{words}: {comment}" if comment else words, rejected=True)
     return time.monotonic() - began
-
-
-def _not_established(
-    association: Association, address: Address, timeout: float, ssl_context: ssl.SSLContext | None
-) -> EchoFailed:
-    """Why there is no association. pynetdicom tells that of a rejection only; the rest we look up ourselves."""
-    if association.is_rejected:
-        answer = association.acceptor.primitive
-        if answer is not None:
-            return EchoFailed(
-                _rejection(address, answer.result, answer.result_source, answer.diagnostic), rejected=True
-            )
-        return EchoFailed("the association was rejected", rejected=True)
-    if association.rejected_contexts:
-        return EchoFailed("it answers, but does not do Verification (C-ECHO)", rejected=True)
-    return EchoFailed(_connection(address, timeout, ssl_context))
 
 
 def _rejection(address: Address, result: int, source: int, reason: int) -> str:
@@ -123,6 +105,8 @@ def _connection(address: Address, timeout: float, ssl_context: ssl.SSLContext | 
     except TimeoutError:
         if ssl_context is None:
             return f"no answer from {place} within {timeout:g} s: wrong address, or a firewall"
+    except socket.gaierror as error:
+        return f"unknown host {address.host!r}: {error.strerror or error}"
     except OSError as error:
         return f"cannot connect to {place}: {error.strerror or error}"
     return f"{place} takes connections, but broke off or did not answer the association request (is it DICOM? TLS?)"

@@ -57,6 +57,7 @@ class Channel:
         open_sink: Callable[[Command, Context], Sink],
     ) -> None:
         self.contexts = contexts
+        self.comment = ""  # Error Comment of the last response that came
         self.ending: Ending | None = None
         self._ordered: Ending | None = None
         self._transport = transport
@@ -72,6 +73,7 @@ class Channel:
         self._incoming: Message | None = None  # its command is complete, its data set is not
         self._collected = bytearray()
         self._data_left = 0
+        self._listening = False  # for the next request
         self._serving: Message | None = None
         self._waiting: Message | None = None  # complete
         self._behind: Message | None = None  # its data set stays unread
@@ -85,7 +87,7 @@ class Channel:
 
     def next_request(self) -> Message:
         """Wait for the next request; that of a C-STORE comes when its sink has the whole data set."""
-        self._serving = None
+        self._listening, self._serving = True, None
         idle_until = time.monotonic() + self._limits.idle_timeout
         if self._waiting is None and self._behind is not None:
             behind, self._behind = self._behind, None
@@ -94,7 +96,7 @@ class Channel:
             if not self._pump(idle_until):
                 raise self.end(Ending("timeout", "no message for too long", _USER_ABORT))
         message, self._waiting = self._waiting, None
-        self._serving = message
+        self._listening, self._serving = False, message
         self._cancelled.intersection_update((message.command.message_id,))
         return message
 
@@ -182,7 +184,7 @@ class Channel:
             stalled_at = min(stalled_at, self._began + self._limits.idle_timeout)
             if now >= self._began + self._limits.idle_timeout:  # however busily it comes
                 raise _stalled()
-        if self._serving is None:
+        if self._listening:
             until = stalled_at
         if self._transport.receive(min(until, stalled_at)):
             return True
@@ -274,6 +276,7 @@ class Channel:
             about = message.command.sop_instance_uid  # optional, but a wrong one is no success
             meant = about in ("", self._expected_instance)
             self._status = message.command.status if meant else int(Status.CLASS_INSTANCE_CONFLICT)
+            self.comment = message.command.comment
         else:
             self._waiting = message
 

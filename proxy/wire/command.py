@@ -31,16 +31,17 @@ class Field(IntEnum):
     N_ACTION_RQ = 0x0130
     C_CANCEL_RQ = 0x0FFF
     C_STORE_RSP = 0x8001
+    C_ECHO_RSP = 0x8030
     N_EVENT_REPORT_RSP = 0x8100
 
 
 _SHORTS = frozenset(
     (0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008, 0x1020, 0x1021, 0x1022, 0x1023, 0x1031)
 )
-_TEXTS = frozenset((0x0002, 0x0003, 0x0600, 0x1000, 0x1001, 0x1030))
+_TEXTS = frozenset((0x0002, 0x0003, 0x0600, 0x0902, 0x1000, 0x1001, 0x1030))
 
 _WANT_DATA_SET = frozenset((Field.C_STORE_RQ, Field.C_FIND_RQ, Field.C_GET_RQ, Field.C_MOVE_RQ))
-_WANT_NONE = frozenset((Field.C_ECHO_RQ, Field.C_CANCEL_RQ, Field.C_STORE_RSP))
+_WANT_NONE = frozenset((Field.C_ECHO_RQ, Field.C_CANCEL_RQ, Field.C_STORE_RSP, Field.C_ECHO_RSP))
 
 
 class InvalidCommand(ValueError):
@@ -51,7 +52,7 @@ class InvalidCommand(ValueError):
 class Command:
     """A command set that came in. `message_id` is that of a request, or the one that a response or C-CANCEL names.
 
-    UIDs are as sent, without padding: `is_uid` tells whether they are any.
+    UIDs are as sent, without padding: `is_uid` tells whether they are any. `comment` is the Error Comment.
     """
 
     field: Field
@@ -65,6 +66,7 @@ class Command:
     move_originator_aet: str = ""
     move_originator_message_id: int | None = None
     type_id: int = 0
+    comment: str = ""
 
 
 def is_uid(text: str) -> bool:
@@ -102,6 +104,7 @@ def parse_command(data: bytes | bytearray) -> Command:
         texts.get(0x1030, "").strip(),
         shorts.get(0x1031),
         shorts.get(0x1008, shorts.get(0x1002, 0)),
+        texts.get(0x0902, ""),
     )
 
 
@@ -141,6 +144,16 @@ def store_request(
     if originator is not None:
         body += _text(0x1030, originator[0], b" ") + _short(0x1031, originator[1])
     return _grouped(body)
+
+
+def echo_request(message_id: int, sop_class_uid: str) -> bytes:
+    """A C-ECHO-RQ (PS3.7 9.3.5.1)."""
+    return _grouped(
+        _cached_uid(0x0002, sop_class_uid)
+        + _short(0x0100, Field.C_ECHO_RQ)
+        + _short(0x0110, message_id)
+        + _short(0x0800, NO_DATA_SET)
+    )
 
 
 def event_report_request(message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type_id: int) -> bytes:

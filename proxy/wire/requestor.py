@@ -1,4 +1,4 @@
-"""Opens an association with a Move Destination and gives the receiver on it (PS3.8 Table 9-10, requestor's side)."""
+"""Opens associations with others, Move Destinations above all (PS3.8 Table 9-10, requestor's side)."""
 
 import contextlib
 import itertools
@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from proxy.config import LimitsSettings
 from proxy.dicom.messages import OfferedContext, Receiver, Sink
@@ -38,6 +39,27 @@ _REASONS = {
 """(source, reason) of an A-ASSOCIATE-RJ in words (PS3.8 Table 9-21)."""
 
 
+class Rejected(DestinationUnreachable):
+    """Raised for an A-ASSOCIATE-RJ, whose `result`, `source` and `reason` it tells (PS3.8 Table 9-21)."""
+
+    def __init__(self, comment: str, result: int, source: int, reason: int) -> None:
+        super().__init__(comment)
+        self.result, self.source, self.reason = result, source, reason
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """An association that we opened; `roles` maps a SOP class to the (SCU, SCP) roles of ours that were accepted."""
+
+    channel: Channel
+    roles: Mapping[str, tuple[bool, bool]]
+    _transport: Transport
+
+    def close(self) -> None:
+        """Release it, or abort it where that fails. Never raises, and leaves no socket."""
+        _close(self.channel, self._transport)
+
+
 def open_receiver(
     address: tuple[str, int],
     *,
@@ -51,15 +73,44 @@ def open_receiver(
 ) -> Receiver:
     """Open an association on which C-STORE sub-operations can be sent. Raises DestinationUnreachable.
 
-    `contexts` are up to 128 (SOP class, transfer syntaxes); `originator` is the requestor of the C-MOVE and its
-    message ID. Connect, TLS and association together take at most [limits] connect_timeout.
+    As `open_association`; `originator` is the requestor of the C-MOVE and its message ID.
+    """
+    association = open_association(
+        address,
+        calling_aet=calling_aet,
+        called_aet=called_aet,
+        contexts=contexts,
+        limits=limits,
+        tls=tls,
+        max_pdu=max_pdu,
+    )
+    return ChannelReceiver(association.channel, limits, originator=originator, close=association.close)
+
+
+def open_association(
+    address: tuple[str, int],
+    *,
+    calling_aet: str,
+    called_aet: str,
+    contexts: Sequence[tuple[str, Sequence[str]]],
+    limits: LimitsSettings,
+    tls: ssl.SSLContext | None = None,
+    max_pdu: int = 16384,
+    roles: bytes = b"",
+) -> Requested:
+    """Open an association with somebody. Raises DestinationUnreachable.
+
+    `contexts` are up to 128 (SOP class, transfer syntaxes), `roles` encoded role selection items. Connect, TLS and
+    association together take at most [limits] connect_timeout.
     """
     until = time.monotonic() + limits.connect_timeout
     offered = [
         OfferedContext(2 * index + 1, sop_class, tuple(syntaxes))
         for index, (sop_class, syntaxes) in enumerate(contexts)
     ]
-    request = encode_request(calling_aet=calling_aet, called_aet=called_aet, contexts=offered, max_pdu=max_pdu)
+    request = encode_request(
+        calling_aet=calling_aet, called_aet=called_aet, contexts=offered, max_pdu=max_pdu, roles=roles
+    )
     transport = transport_for(_connect(address, called_aet, tls, until), send_timeout=limits.send_timeout)
     try:
         acceptance = _associate(transport, request, called_aet, until)
@@ -68,8 +119,7 @@ def open_receiver(
         raise
     except Ending as ending:
         _part(transport, ending.parting)
-        doubt = " (is it DICOM?)" if ending.how == "protocol error" else ""
-        raise DestinationUnreachable(f"{called_aet}: {ending.why}{doubt}") from ending
+        raise DestinationUnreachable(f"{called_aet}: {ending.why}") from ending
     channel = Channel(
         transport,
         _accepted(offered, acceptance),
@@ -78,7 +128,7 @@ def open_receiver(
         peer_max_pdu=acceptance.max_pdu,
         open_sink=_no_sink,
     )
-    return ChannelReceiver(channel, limits, originator=originator, close=lambda: _close(channel, transport))
+    return Requested(channel, acceptance.roles, transport)
 
 
 def _connect(address: tuple[str, int], called_aet: str, tls: ssl.SSLContext | None, until: float) -> socket.socket:
@@ -109,7 +159,7 @@ def _associate(transport: Transport, request: bytes, called_aet: str, until: flo
     pdu_type, field = _read_pdu(transport, _ACCEPT_OR_NOT, until)
     if pdu_type == pdu.ASSOCIATE_RJ:
         why = _REASONS.get((field[2], field[3]), f"source {field[2]}, reason {field[3]}")
-        raise DestinationUnreachable(f"{called_aet} rejected: {why}")
+        raise Rejected(f"{called_aet} rejected: {why}", field[1], field[2], field[3])
     if pdu_type == pdu.ABORT:
         raise Ending("aborted", "association aborted")
     try:

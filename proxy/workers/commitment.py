@@ -11,16 +11,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from io import BytesIO
 
-from pydicom.filereader import read_dataset
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.presentation import build_role
-
+from proxy import wire
 from proxy.config import CommitmentSettings
-from proxy.dicom.commitment import PUSH_MODEL, PUSH_MODEL_INSTANCE, Verdict, event_information, judge
-from proxy.dicom.elements import IMPLICIT_LITTLE, Elements
-from proxy.errors import DestinationUnreachable, OrthancError, ProxyError
+from proxy.dicom.commitment import PUSH_MODEL_INSTANCE, Verdict, event_information, judge
+from proxy.dicom.elements import Elements
+from proxy.errors import DestinationUnreachable, NoAcceptableContext, OrthancError, ProxyError, ReceiverLost
 from proxy.events import Trouble
 from proxy.journal import Journal
 from proxy.spool.breaker import delay
@@ -193,29 +189,18 @@ class CommitmentReporter:
 
 def send_report(address: Address, our_aet: str, event_type: int, information: Elements, *, timeout: float) -> None:
     """N-EVENT-REPORT on an association of its own. Raises DestinationUnreachable."""
-    entity = ApplicationEntity(ae_title=our_aet)
-    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = timeout
-    entity.add_requested_context(PUSH_MODEL)
-    data = information.encode(IMPLICIT_LITTLE)
-    dataset = read_dataset(BytesIO(data), True, True, bytelength=len(data))
     try:
-        association = entity.associate(
-            address.host,
-            address.port,
-            ae_title=address.aet,
-            ext_neg=[build_role(PUSH_MODEL, scp_role=True)],
-            tls_args=(address.tls, address.host) if address.tls is not None else None,
+        answer = wire.event_report(
+            (address.host, address.port),
+            calling_aet=our_aet,
+            called_aet=address.aet,
+            sop_instance_uid=PUSH_MODEL_INSTANCE,
+            event_type_id=event_type,
+            information=information,
+            timeout=timeout,
+            tls=address.tls,
         )
-    except OSError as error:
-        raise DestinationUnreachable(f"{address.aet}: {error.strerror or 'cannot connect'}") from error
-    if not association.is_established:
-        raise DestinationUnreachable(f"{address.aet} does not let us in")
-    try:
-        status, _ = association.send_n_event_report(dataset, event_type, PUSH_MODEL, PUSH_MODEL_INSTANCE)
-    except ValueError as error:
-        raise DestinationUnreachable(f"{address.aet} does not take us as SCP of storage commitment") from error
-    finally:
-        association.release()
-    if "Status" not in status or status.Status != 0:
-        answer = f"{status.Status:04X}" if "Status" in status else "no answer"
-        raise DestinationUnreachable(f"{address.aet}: N-EVENT-REPORT: {answer}")
+    except (NoAcceptableContext, ReceiverLost) as error:
+        raise DestinationUnreachable(f"{address.aet}: {error.comment}") from error
+    if answer.status != 0:
+        raise DestinationUnreachable(f"{address.aet}: N-EVENT-REPORT: {answer.status:04X}")

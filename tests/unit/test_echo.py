@@ -1,13 +1,18 @@
 """C-ECHO to others: addresses, and failures in words."""
 
 import socket
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
+import trustme
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage, Verification
 
 from proxy.echo import Address, EchoFailed, _rejection, echo
+from tests.support import raw
+from tests.unit.wire.acceptor import Acceptor, acceptance, accepting, acceptors
 
 
 @pytest.mark.parametrize(
@@ -125,3 +130,67 @@ def test_a_peer_that_does_not_do_verification_is_told() -> None:
 )
 def test_rejections_in_words(answer: tuple[int, int, int], words: str) -> None:
     assert _rejection(Address("A", "h", 1), *answer) == words
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., Acceptor]]:
+    with acceptors() as listen:
+        yield listen
+
+
+def _failure(port: int, tls: ssl.SSLContext | None = None) -> str:
+    began = time.monotonic()
+    with pytest.raises(EchoFailed) as failed:
+        echo(Address("PEER", "127.0.0.1", port), "FRIEND", timeout=0.4, ssl_context=tls)
+    assert time.monotonic() - began < 2.5
+    return str(failed.value)
+
+
+_VERIFIED = acceptance({1: (0, raw.IMPLICIT)})
+_NO_ANSWER = "the association was accepted, but C-ECHO was not answered"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        (accepting(lambda peer: peer.ending(5), _VERIFIED), f"{_NO_ANSWER}: no response within 0.4 s"),
+        (accepting(lambda peer: (peer.send(b"\4\0\0"), peer.ending(5)), _VERIFIED), _NO_ANSWER),
+        (accepting(lambda peer: peer.send(raw.pdu(raw.ABORT, bytes(4))), _VERIFIED), _NO_ANSWER),
+        (accepting(lambda peer: peer.ending(5), _VERIFIED[:40]), "did not answer the association request"),
+        (lambda peer: peer.reset(), "broke off"),
+    ],
+)
+def test_a_peer_that_does_not_finish_what_it_says_is_given_up_in_time(
+    script: Callable[[raw.Peer], object], words: str, listen: Callable[..., Acceptor]
+) -> None:
+    assert words in _failure(listen(script).port)
+
+
+def test_a_comment_is_told_and_cannot_spoil_a_terminal(listen: Callable[..., Acceptor]) -> None:
+    tail = raw.element(0x00000900, b"\x24\1") + raw.element(0x00000902, "not\x1b[2J granted")
+    answer = raw.message(1, raw.command(0x8030, answers=1, extra=tail))
+    acceptor = listen(accepting(lambda peer: (peer.message(), peer.send(answer), peer.read()), _VERIFIED))
+    assert _failure(acceptor.port) == "C-ECHO was answered with status 0124: not?[2J granted"
+
+
+def test_a_certificate_that_is_not_trusted_is_told() -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(server)
+    entity = AE("PEER")
+    entity.add_supported_context(Verification)
+    running = entity.start_server(("127.0.0.1", 0), block=False, ssl_context=server)
+    try:
+        assert "its certificate was not accepted" in _failure(running.server_address[1], ssl.create_default_context())
+    finally:
+        running.shutdown()
+
+
+def test_a_peer_that_does_not_speak_tls_is_told() -> None:
+    entity = AE("PEER")
+    entity.add_supported_context(Verification)
+    running = entity.start_server(("127.0.0.1", 0), block=False)
+    try:
+        said = _failure(running.server_address[1], ssl.create_default_context())
+        assert "TLS" in said
+    finally:
+        running.shutdown()

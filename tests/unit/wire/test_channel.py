@@ -465,9 +465,11 @@ def test_a_second_response_ends_it(line: Wired) -> None:
     assert _ending(lambda: line.channel.is_cancelled(1)).how == "protocol error"
 
 
-def test_half_a_response_is_borne_for_the_pdu_time_and_no_longer_than_was_asked(line: Wired) -> None:
-    line.send(find(1))
-    line.channel.next_request()
+@pytest.mark.parametrize("serving", [True, False])
+def test_half_a_response_is_borne_for_the_pdu_time_and_no_longer_than_was_asked(serving: bool, line: Wired) -> None:
+    if serving:
+        line.send(find(1))
+        line.channel.next_request()
     _expect(line.channel)
     line.send(stored(4)[:20])
     assert line.channel.wait_status_for(0.05) is None

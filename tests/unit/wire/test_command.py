@@ -86,6 +86,12 @@ def test_pynetdicom_reads_our_store_request() -> None:
     assert found.MoveOriginatorMessageID == 7
 
 
+def test_pynetdicom_reads_our_echo_request() -> None:
+    found = _as_read_by_pynetdicom(commands.echo_request(3, raw.VERIFICATION))
+    assert (found.AffectedSOPClassUID, found.CommandField, found.MessageID) == (raw.VERIFICATION, 0x0030, 3)
+    assert (found.CommandDataSetType, len(found)) == (0x0101, 5)
+
+
 def test_pynetdicom_reads_our_event_report() -> None:
     found = _as_read_by_pynetdicom(commands.event_report_request(8, "1.2.840.10008.1.20.1", "1.2.3", 2))
     assert (found.CommandField, found.MessageID, found.EventTypeID) == (0x0100, 8, 2)
