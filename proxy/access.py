@@ -139,11 +139,12 @@ def unknown_called_aet(called_aet: str) -> Refusal:
 
 
 def pinned_elsewhere(pins: Mapping[str, list[str]], calling_aet: str, peer: Peer) -> Refusal | None:
-    """The refusal where [listener.tls] pins bind this calling AE title to another certificate."""
-    wanted = [pin for title, names in pins.items() if same_aet(title, calling_aet) for pin in names]
+    """The refusal where [listener.tls] pins bind this calling AE title to another certificate, or to none at all."""
+    wanted = [names for title, names in pins.items() if same_aet(title, calling_aet)]
     fingerprint = peer.certificate_sha256.replace(":", "").lower()
     shown = {peer.certificate_name, fingerprint} - {""}
-    if not wanted or any(pin in shown or pin.replace(":", "").lower() in shown for pin in wanted):
+    fits = any(pin in shown or pin.replace(":", "").lower() in shown for names in wanted for pin in names)
+    if fits or not wanted:
         return None
     presented = peer.certificate_name or "none"
     return _refusal(NO_REASON, f"[listener.tls] pins {calling_aet!r} to another certificate; it presents {presented!r}")

@@ -161,6 +161,11 @@ def test_a_pinned_title_needs_its_certificate(peer, kept_out):
     assert pinned_elsewhere(pins, "CT1", peer) is None
 
 
+def test_a_title_pinned_to_no_certificate_is_nobodys():
+    assert pinned_elsewhere({"WS1": []}, "WS1", Peer("10.0.0.5", 4711)) is not None
+    assert pinned_elsewhere({"WS1": []}, "CT1", Peer("10.0.0.5", 4711)) is None
+
+
 def test_titles_are_the_same_whatever_case_and_padding():
     assert same_aet(" Ws1", "WS1 ")
     assert not same_aet("WS1", "WS2")
@@ -173,6 +178,8 @@ def test_titles_are_the_same_whatever_case_and_padding():
         ({"bind_address": "::"}, "open", True),
         ({"bind_address": "127.0.0.1"}, "open", False),
         ({"bind_address": "::1"}, "open", False),
+        ({"bind_address": "localhost"}, "open", False),
+        ({"bind_address": "pacs.example"}, "open", True),
         ({"bind_address": "0.0.0.0"}, "orthanc", False),
         ({"bind_address": "0.0.0.0", "tls": {"certificate": "c.pem", "ca": "ca.pem"}}, "open", False),
         ({"bind_address": "0.0.0.0", "tls": {"certificate": "c.pem", "client_certificate": "none"}}, "open", True),
