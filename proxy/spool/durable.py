@@ -142,6 +142,14 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are not there, durably. Raises OSError."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a whole file beside its name, synced, then give it the name, durably. Raises OSError."""
     part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")

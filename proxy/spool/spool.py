@@ -22,7 +22,7 @@ from pathlib import Path
 from proxy.config import SpoolSettings
 from proxy.errors import SpoolFull
 from proxy.spool.arrivals import Teller
-from proxy.spool.durable import Folders, sync_folder
+from proxy.spool.durable import Folders, make_folder, sync_folder
 from proxy.spool.envelope import Envelope, read_head
 from proxy.spool.incoming import FLUSH_AT, RESERVED_STEP, Incoming
 from proxy.spool.ledger import Ledger
@@ -41,8 +41,9 @@ class Spool:
     def __init__(self, storage: Path, settings: SpoolSettings) -> None:
         self.root = storage.absolute() / FOLDER
         self._settings = settings
+        make_folder(storage.absolute())
         for folder in ("", ".incoming", ".dead", ".state", ".ledger"):
-            (self.root / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.root / folder).mkdir(mode=0o700, exist_ok=True)
         sync_folder(self.root.parent)
         sync_folder(self.root)
         self.ledger = Ledger(self.root / ".ledger")

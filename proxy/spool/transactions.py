@@ -14,7 +14,7 @@ from pathlib import Path
 import orjson
 
 from proxy.dicom.commitment import Reference, Transaction
-from proxy.spool.durable import sync_folder, write_file
+from proxy.spool.durable import make_folder, sync_folder, write_file
 
 FOLDER = "commitment"
 
@@ -36,7 +36,8 @@ class Transactions:
 
     def __init__(self, storage: Path) -> None:
         self._folder = storage.absolute() / FOLDER
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder.parent)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(self._folder.parent)
 
     def add(self, transaction: Transaction, pipeline: str, requestor_aet: str, our_aet: str) -> Promise:

@@ -98,7 +98,6 @@ def oversee(load: Callable[[], Settings], settings: Settings, config_files: tupl
     except OSError as error:
         raise _unusable("logging.log_file_path", settings.logging.log_file_path, error) from error
     try:
-        settings.storage.path.mkdir(parents=True, exist_ok=True)
         spool = Spool(settings.storage.path, settings.spool)
     except OSError as error:
         raise _unusable("storage.path", settings.storage.path, error) from error
