@@ -57,6 +57,8 @@ class AssociationOpened(Event):
     pipeline: str
     implementation_version: str = ""
     tls: bool = False
+    port: int = 0
+    certificate_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +118,7 @@ class OperationEnded(Event):
     warning: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
+    sop_class: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

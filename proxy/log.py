@@ -179,8 +179,10 @@ class LogSubscriber:
         fields = _names(event) | {
             "called_aet": event.called_aet,
             "peer_ip": opened.address if opened else "",
+            "peer_port": opened.port if opened else "",
             "impl_version": opened.implementation_version if opened else "",
             "tls": opened.tls if opened else "",
+            "tls_cn": opened.certificate_name if opened else "",
             "operations": event.operations,
             "duration_ms": _milliseconds(event.duration),
         }
@@ -206,6 +208,8 @@ class LogSubscriber:
             fields |= {"cache_hits": event.cache_hits, "cache_misses": event.cache_misses}
         elif event.command == "C-FIND":
             fields["matches"] = event.matches
+        elif event.command == "C-STORE":
+            fields["sop_class"] = event.sop_class
         level = logging.WARNING if failed(event.status) or event.failed else logging.INFO
         self._log.log(_softened(level, event.calling_aet), operation_words(event), **fields)
 

@@ -150,6 +150,8 @@ class DicomApplication:
                 pipeline=pipeline,
                 implementation_version=requestor.implementation_version,
                 tls=requestor.peer.tls,
+                port=requestor.peer.port,
+                certificate_name=requestor.peer.certificate_name,
             )
         )
 

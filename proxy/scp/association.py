@@ -66,7 +66,7 @@ class Association:
 
     def answer(self, request: Request) -> Iterator[Response]:
         """All responses to a request, the final one last. Never raises, but for ReceiverLost."""
-        operation = self._operation(request.command, request.message_id, request.tally, request.move_destination)
+        operation = self._operation(request.command, request, request.tally, request.move_destination)
         responses: Iterator[Response] = iter(())
         final: Response | None = None
         try:
@@ -98,7 +98,7 @@ class Association:
     def receive(self, request: StoreRequest) -> Sink:
         """Where the data set of this C-STORE goes. Never raises."""
         tally = Tally()
-        operation = self._operation("C-STORE", request.message_id, tally)
+        operation = self._operation("C-STORE", request, tally)
         sink: Sink
         try:
             refusal = self._store_refusal(request)
@@ -130,9 +130,14 @@ class Association:
             )
         )
 
-    def _operation(self, command: str, message_id: int, tally: Tally, destination: str = "") -> Operation:
+    def _operation(
+        self, command: str, request: Request | StoreRequest, tally: Tally, destination: str = ""
+    ) -> Operation:
         self._operations += 1
-        return Operation(self._journal, self.requestor, self._pipeline, command, message_id, tally, destination)
+        return Operation(
+            self._journal, self.requestor, self._pipeline, command, request.message_id, tally, destination,
+            request.sop_class_uid,
+        )  # fmt: skip
 
     def _answer_of(self, request: Request) -> Answer:
         """The service that answers this request, once access rules are satisfied."""

@@ -22,6 +22,7 @@ class Operation:
         message_id: int,
         tally: Tally,
         destination: str = "",
+        sop_class: str = "",
     ) -> None:
         self._journal = journal
         self._requestor = requestor
@@ -30,6 +31,7 @@ class Operation:
         self._message_id = message_id
         self._tally = tally
         self._destination = destination
+        self._sop_class = sop_class
         self._started = time.time()
         self._clock = time.monotonic()
         self._told = self._clock
@@ -106,5 +108,6 @@ class Operation:
                 warning=counts.warning if counts else 0,
                 cache_hits=self._tally.cache_hits,
                 cache_misses=self._tally.cache_misses,
+                sop_class=self._sop_class,
             )
         )

@@ -53,7 +53,14 @@ def association(aet="WS1", how="released", why=""):
     names = {"association_id": "a1", "label": f"{aet}->HARMONY_SCP(17)", "calling_aet": aet}
     names |= {"called_aet": "HARMONY_SCP", "pipeline": "dicom_scp"}
     return [
-        events.AssociationOpened(**names, address="192.0.2.7", implementation_version="OFFIS_DCMTK_367", tls=True),
+        events.AssociationOpened(
+            **names,
+            address="192.0.2.7",
+            port=40001,
+            implementation_version="OFFIS_DCMTK_367",
+            tls=True,
+            certificate_name="ws1.example",
+        ),
         events.AssociationEnded(**names, how=how, why=why, duration=1.25, operations=3),
     ]
 
@@ -77,6 +84,7 @@ def test_an_association_is_one_line_at_its_end_and_knows_what_was_said_at_its_st
     [line] = lines(emit=association())
     assert line["event"] == "association released: WS1->HARMONY_SCP(17), 3 operations"
     expected = {"peer_ip": "192.0.2.7", "impl_version": "OFFIS_DCMTK_367", "tls": True, "duration_ms": 1250.0}
+    expected |= {"peer_port": 40001, "tls_cn": "ws1.example"}
     assert expected.items() <= line.items()
 
 
@@ -98,6 +106,12 @@ def test_a_retrieve_with_failed_sub_operations_is_a_warning_with_counts():
     assert line["level"] == "warning"
     assert line["event"].startswith("C-MOVE STUDY from WS1 to WS2: 8 of 10 sent, 0xB000 Some sub-operations failed")
     assert (line["n_ok"], line["n_fail"]) == (8, 2)
+
+
+def test_a_c_store_names_its_sop_class():
+    fields = _fields(ENDED) | {"command": "C-STORE", "level": "", "sop_class": "1.2.840.10008.5.1.4.1.1.2"}
+    [line] = lines(emit=[events.OperationEnded(**fields)])
+    assert line["sop_class"] == "1.2.840.10008.5.1.4.1.1.2"
 
 
 def test_an_operation_without_an_answer_says_so():
