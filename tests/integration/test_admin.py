@@ -311,10 +311,12 @@ def test_a_service_manager_is_told_of_start_life_reload_and_end(
             assert words[-1] == "WATCHDOG=1"
             words.append(told())
         assert words[-1] == f"READY=1\nMAINPID={proxy.child.pid}"
-        assert [told() for _ in range(3)] == ["WATCHDOG=1"] * 3
+        assert [told() for _ in range(2)] == ["WATCHDOG=1"] * 2
         proxy.child.signal(signal.SIGHUP)
-        words = [told() for _ in range(10)]
-        assert words.index("RELOADING=1") < words.index("READY=1")
+        words = [told()]
+        while words[-1] != "READY=1":
+            words.append(told())
+        assert "RELOADING=1" in words
         proxy.stop()
         manager.setblocking(False)
         with contextlib.suppress(BlockingIOError):
