@@ -4,7 +4,10 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import psutil
+import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage, RawDataStorage, generate_uid
 from pynetdicom import AE, evt
@@ -17,6 +20,7 @@ from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
 from tests.support.rest import upload
 from tests.support.scu import associated
+from tests.support.tracing import RENAMES, SENDS, SYNCS, calls_in, first, traced
 from tests.support.waiting import wait_until
 
 AET = "COMMIT_SCU"
@@ -254,3 +258,20 @@ def test_promises_outlive_sigkill_and_a_requestor_that_is_away_or_says_no(
         reports.status = 0x0000
         wait_until(lambda: not promises(proxy))
     assert {(report.transaction, report.event_type) for report in reports.got} == {(transaction, 1)}
+
+
+@pytest.mark.parametrize("wire", ["fast", "stock"])
+def test_a_promise_is_on_the_disk_before_it_is_given(
+    start_proxy: Callable[..., Proxy], tmp_path: Path, wire: str
+) -> None:
+    proxy = start_proxy(f"http://127.0.0.1:{free_port()}", {"listener": {"wire": wire}})
+    (worker,) = [one.pid for one in psutil.Process(proxy.child.pid).children() if "proxy.worker" in one.cmdline()]
+    with requestor(proxy, Reports()) as association:
+        with traced(worker, tmp_path / "strace"):
+            status, _ = ask(association, (CTImageStorage, "1.2.3"))
+    assert status == 0
+    (promise,) = promises(proxy)
+    calls = calls_in(tmp_path / "strace")
+    synced = first(calls, SYNCS, f"/commitment/.{promise}")
+    durable = first(calls, SYNCS, "/commitment>", after=first(calls, RENAMES, f'/commitment/{promise}"', after=synced))
+    assert first(calls, SENDS, "socket:") > durable
