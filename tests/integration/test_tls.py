@@ -3,11 +3,12 @@
 import datetime
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
+from pydicom import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
@@ -16,11 +17,12 @@ from tests.support import raw
 from tests.support.dcmtk import Dcmtk
 from tests.support.destinations import StoreScp
 from tests.support.instances import series
+from tests.support.orthanc_releases import Release, make_orthanc
 from tests.support.population import CT
-from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
 from tests.support.rest import upload
 from tests.support.scu import associated, keys
+from tests.support.tls_front import TlsFront
 
 _STUDY = keys("STUDY", StudyInstanceUID=CT.study_instance_uid)
 _PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -275,58 +277,19 @@ def test_a_destination_that_cannot_be_trusted_gets_nothing(
 
 
 @pytest.fixture(scope="module")
-def secure_orthanc(one_release, papers: Papers, tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+def secure_orthanc(
+    one_release: Release, papers: Papers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Dataset]]:
     """An Orthanc behind https that asks for a client certificate; its URL and an instance of it."""
-    from tests.support.orthanc_releases import make_orthanc
-
-    plain = make_orthanc(one_release, tmp_path_factory.mktemp("orthanc"))
-    plain.start()
-    image = next(iter(series(1, PatientID="SECURE")))
-    upload(plain, image)
-    plain.stop()
-    secure = _SecureOrthanc(plain, papers)
+    orthanc = make_orthanc(one_release, tmp_path_factory.mktemp("orthanc"))
     try:
-        yield secure.start(), image
+        orthanc.start()
+        image = next(iter(series(1, PatientID="SECURE")))
+        upload(orthanc, image)
+        with TlsFront(orthanc.http_port, papers.server, papers.ca) as front:
+            yield f"https://localhost:{front.port}", image
     finally:
-        secure.kill()
-
-
-class _SecureOrthanc:
-    """The database of `plain`, served over https."""
-
-    def __init__(self, plain: Orthanc, papers: Papers) -> None:
-        self.plain = plain
-        self.papers = papers
-        self.process = None
-
-    def start(self) -> str:
-        import json
-        import subprocess
-
-        port = free_port()
-        file = next(self.plain.folder.glob("*.json"))
-        settings = json.loads(file.read_text())
-        settings |= {
-            "HttpPort": port,
-            "SslEnabled": True,
-            "SslCertificate": str(self.papers.both("server")),
-            "SslVerifyPeers": True,
-            "SslTrustedClientCertificates": str(self.papers.ca),
-        }
-        secure = file.with_name("secure.json")
-        secure.write_text(json.dumps(settings))
-        log = (self.plain.folder / "secure.log").open("wb")
-        command = [*(self.plain._command or ["Orthanc"]), str(secure)]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, env=self.plain._environ)
-        from tests.support.ports import wait_for_port
-
-        wait_for_port(port, timeout=20)
-        return f"https://localhost:{port}"
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        orthanc.kill()
 
 
 def _backend(papers: Papers, ca: Path, client: str | None) -> dict[str, object]:
@@ -335,13 +298,13 @@ def _backend(papers: Papers, ca: Path, client: str | None) -> dict[str, object]:
 
 
 def test_orthanc_behind_https_is_asked_with_our_certificate(
-    secure_orthanc: tuple[str, object], start_proxy: Callable[..., Proxy], papers: Papers
+    secure_orthanc: tuple[str, Dataset], start_proxy: Callable[..., Proxy], papers: Papers
 ) -> None:
     url, image = secure_orthanc
     proxy = start_proxy(url, _backend(papers, papers.ca, "client"))
     with associated(proxy.dicom_port, proxy.aet) as scu:
         assert [answer.status for answer in scu.find(keys("STUDY", PatientID="SECURE"))] == [0xFF00, 0x0000]
-        study = keys("STUDY", StudyInstanceUID=image.StudyInstanceUID)  # type: ignore[attr-defined]
+        study = keys("STUDY", StudyInstanceUID=image.StudyInstanceUID)
         assert scu.get(study)[-1].status == 0x0000
         assert len(scu.received) == 1
 
@@ -351,7 +314,7 @@ def test_orthanc_behind_https_is_asked_with_our_certificate(
     ["unknown authority", "without our certificate", "a certificate that is unknown there"],
 )
 def test_an_orthanc_that_does_not_trust_us_or_is_not_trusted_is_out_of_reach(
-    wrong: str, secure_orthanc: tuple[str, object], start_proxy: Callable[..., Proxy], papers: Papers
+    wrong: str, secure_orthanc: tuple[str, Dataset], start_proxy: Callable[..., Proxy], papers: Papers
 ) -> None:
     url, _ = secure_orthanc
     ca = papers.other_ca if wrong == "unknown authority" else papers.ca
@@ -367,7 +330,7 @@ def test_an_orthanc_that_does_not_trust_us_or_is_not_trusted_is_out_of_reach(
 
 
 def test_an_orthanc_with_another_name_than_its_certificate_is_not_trusted(
-    secure_orthanc: tuple[str, object], start_proxy: Callable[..., Proxy], papers: Papers
+    secure_orthanc: tuple[str, Dataset], start_proxy: Callable[..., Proxy], papers: Papers
 ) -> None:
     url = secure_orthanc[0].replace("localhost", "127.0.0.2")
     proxy = start_proxy(url, _backend(papers, papers.ca, "client"))
