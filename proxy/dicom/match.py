@@ -129,8 +129,17 @@ def _trimmed(name: str) -> str:
 
 
 def _pattern(wanted: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(c) or re.escape(c) for c in re.sub(r"\*+", "*", wanted)), re.DOTALL)
+    """`*` and `?` as a regular expression in which each star but the last takes as little as it can, once and for all.
+
+    Otherwise a dozen of them would be tried in more ways than there is time for, and hold up everybody.
+    """
+    first, *others = (
+        "".join("." if c == "?" else re.escape(c) for c in literal) for literal in re.split(r"\*+", wanted)
+    )
+    if not others:
+        return re.compile(first, re.DOTALL)
+    middle = "".join(f"(?>.*?{literal})" for literal in others[:-1])
+    return re.compile(f"{first}{middle}.*{others[-1]}", re.DOTALL)
 
 
 def _same_number(text: str, wanted: str) -> bool:
