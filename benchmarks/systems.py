@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,12 +120,14 @@ def start_proxy(bench: Bench, name: str, *overrides: Mapping[str, object], behin
 
 
 def empty_cache(proxy: Proxy) -> None:
-    """Take away all cached files; the next retrieve is cold."""
-    cache, trash = proxy.storage / "cache", proxy.storage / "trash"
-    shutil.rmtree(trash, ignore_errors=True)
+    """Take away all cached files; the next retrieve is cold.
+
+    They are deleted when the benchmark ends: ext4 without a journal looks long for a free inode where many files have
+    just been deleted, and the next cache files would be made there.
+    """
+    cache = proxy.storage / "cache"
     with contextlib.suppress(FileNotFoundError):
-        cache.rename(trash)
-    shutil.rmtree(trash, ignore_errors=True)  # something may still be written to it
+        cache.rename(proxy.storage / f"cache-{time.monotonic_ns()}")
 
 
 def versions() -> dict[str, str]:

@@ -11,20 +11,21 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from proxy.cache.behind import WriteBehind
-from proxy.cache.files import CacheFiles, Usage
+from proxy.cache.cached import CachedInstance, cached_instance
+from proxy.cache.claims import Claims
+from proxy.cache.coming import Ask, Asked, Coming
+from proxy.cache.files import CacheFiles, Usage, key_of
 from proxy.cache.footer import FOOTER_MOST, Footer, read_footer
 from proxy.cache.growing import GrowingWriter, Started
-from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance
+from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance, footer_of
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
-from proxy.errors import OrthancUnavailable
+from proxy.errors import OrthancError, OrthancUnavailable
 from proxy.events import CacheChanged
 from proxy.journal import Journal
 
@@ -51,38 +52,20 @@ class Download(Protocol):
         """
 
 
-@dataclass(slots=True)
-class CachedInstance:
-    """An instance at hand: `data` is its data set, as it follows the file meta information, until `close`."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax: str
-    data: memoryview
-    was_hit: bool
-    _whole: memoryview
-    _map: mmap.mmap | None = None
-
-    def close(self) -> None:
-        """Give the bytes back. A view that is still in use elsewhere keeps them until it goes."""
-        with contextlib.suppress(BufferError):
-            self.data.release()
-            self._whole.release()
-            if self._map is not None:
-                self._map.close()
-
-
 class InstanceCache:
     """Thread-safe; other processes may use the same folder at the same time."""
 
-    def __init__(self, folder: Path, settings: CacheSettings, journal: Journal, download: Download) -> None:
+    def __init__(
+        self, folder: Path, settings: CacheSettings, journal: Journal, download: Download, ask: Ask = lambda _: None
+    ) -> None:
         self._files = CacheFiles(folder)
         self._behind = WriteBehind(self._files, self._written_behind)
         self._settings = settings
         self._journal = journal
         self._download = download
+        self._ask = ask
         self._lock = threading.Lock()
-        self._under_way: dict[str, Future[None]] = {}
+        self._claims = Claims()
         self._touched: dict[str, float] = {}
         self._written = 0
 
@@ -105,7 +88,7 @@ class InstanceCache:
         except ValueError:
             return None
         try:
-            instance = self._open(path, located.size, was_hit=True)
+            instance = self._open(path, located, was_hit=True)
         except OSError:
             return self._waiting(path)
         if instance is not None:
@@ -120,27 +103,36 @@ class InstanceCache:
             return None
         self._journal.emit(CacheChanged(hits=1))
         footer, file = waiting
-        return _instance(footer, memoryview(file), None, was_hit=True)
+        return cached_instance(footer, memoryview(file), None, was_hit=True)
 
     def fetch(self, located: Located, patience: float = 0.0, started: Started | None = None) -> CachedInstance:
         """The instance, downloaded where it is not cached; within `patience` seconds, if not 0. Raises OrthancError.
 
         `started` is told in mid-download as soon as the instance can be sent, where that is possible.
         """
-        key = f"{located.instance_id}.{located.file_uuid}"
-        with self._lock:
-            other = self._under_way.get(key)
-            mine: Future[None] = Future()
-            if other is None:
-                self._under_way[key] = mine
-        if other is not None:
-            return self._follow(other, located, patience)
-        try:
+        claim = self._claims.claim(key_of(located))
+        if claim is None:
+            return self._follow(located, patience)
+        with claim:
             return self._lead(located, patience, started)
-        finally:
-            with self._lock:
-                del self._under_way[key]
-            mine.set_result(None)
+
+    def ask(self, located: Located) -> Coming | None:
+        """Ask Orthanc for an instance that will be wanted next. Never raises.
+
+        None where nothing is gained by it: the instance is cached, too large, on its way to somebody else.
+        """
+        if not 0 < located.size <= _SMALL or self._is_cached(located):
+            return None
+        claim = self._claims.claim(key_of(located))
+        if claim is None:
+            return None
+        claim.is_idle = True
+        with contextlib.suppress(OrthancError):
+            asked = self._ask(located)
+            if asked is not None:
+                return Coming(located, asked, claim, self._take)
+        with claim:
+            return None
 
     def close(self) -> None:
         """Wait until everything that was handed out is on disk, too."""
@@ -154,10 +146,19 @@ class InstanceCache:
         """Drop everything."""
         self._files.clear()
 
-    def _follow(self, other: "Future[None]", located: Located, patience: float) -> CachedInstance:
+    def _is_cached(self, located: Located) -> bool:
+        if not self._settings.enabled or not located.file_uuid:
+            return False
+        try:
+            path = self._files.path(located)
+        except ValueError:
+            return False
+        return self._behind.get(path) is not None or os.access(path, os.R_OK)
+
+    def _follow(self, located: Located, patience: float) -> CachedInstance:
         """Wait for who downloads it already; download it again only where the cache could not take it."""
         try:
-            other.result(patience or None)
+            self._claims.wait(key_of(located), patience or None)
         except TimeoutError as error:
             raise OrthancUnavailable("Orthanc does not answer in time") from error
         instance = self.lookup(located)
@@ -182,8 +183,22 @@ class InstanceCache:
         if writer.is_cached:
             self._wrote(writer.size)
         elif has_room and is_small:
-            self._behind.put(self._files.path(located), footer, memoryview(whole))  # a view that outlives the other
-        return _instance(footer, whole, mapped, was_hit=False)
+            whole_too = memoryview(whole)  # a view that outlives the other
+            self._behind.put(self._files.path(located), footer, whole_too, hurried=patience > 0)
+        return cached_instance(footer, whole, mapped, was_hit=False)
+
+    def _take(self, located: Located, asked: Asked, patience: float) -> CachedInstance:
+        """What was asked for, within `patience` seconds. Raises OrthancError."""
+        try:
+            whole = asked.read(patience)
+            with _judged():
+                footer = footer_of(whole, len(whole), located)
+        except OrthancUnavailable:
+            return self._lead(located, patience)  # which tells the reason, if there is one
+        self._journal.emit(CacheChanged(misses=1))
+        if self._has_room(located):
+            self._behind.put(self._files.path(located), footer, memoryview(whole), hurried=True)
+        return cached_instance(footer, whole, None, was_hit=False)
 
     def _writer(self, located: Located, started: Started | None) -> Writer:
         """Into the cache, else into memory or a temporary file."""
@@ -213,30 +228,28 @@ class InstanceCache:
     @staticmethod
     def _finished(located: Located, writer: Writer) -> tuple[Footer, memoryview, mmap.mmap | None]:
         """Check what came against what was located. Raises OrthancUnavailable."""
-        try:
+        with _judged():
             whole, mapped = writer.finish()
             footer = writer.footer(whole, located)
-        except WrongInstance as error:
-            raise OrthancUnavailable("Orthanc sent the file of another instance") from error
-        except ValueError as error:
-            raise OrthancUnavailable("Orthanc sent something that is no DICOM file") from error
         writer.publish(footer)
         return footer, whole, mapped
 
-    def _open(self, path: str, size: int, *, was_hit: bool) -> CachedInstance | None:
-        """The file if it is there and sound; a damaged one is removed. `size` is what Orthanc says of it."""
-        mapped = None
+    def _open(self, path: str, located: Located, *, was_hit: bool) -> CachedInstance | None:
+        """The file if it is there, sound and the right one; another is removed. Raises OSError."""
+        mapped, whole = None, memoryview(b"")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            if 0 < size < _TO_MAP:
-                whole = memoryview(os.read(descriptor, size + FOOTER_MOST))
-            else:
+            if 0 < located.size < _TO_MAP:
+                whole = memoryview(os.read(descriptor, located.size + FOOTER_MOST))
+            elif os.fstat(descriptor).st_size:  # an empty one cannot be mapped
                 mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
                 whole = memoryview(mapped)
         finally:
             os.close(descriptor)
         try:
             footer = read_footer(whole, verify=self._settings.verify)
+            if footer.key != key_of(located):
+                raise ValueError("another file")
         except ValueError:
             whole.release()
             if mapped is not None:
@@ -245,7 +258,7 @@ class InstanceCache:
                 os.unlink(path)
             self._journal.emit(CacheChanged(damaged=1))
             return None
-        return _instance(footer, whole, mapped, was_hit=was_hit)
+        return cached_instance(footer, whole, mapped, was_hit=was_hit)
 
     def _touch(self, series_id: str) -> None:
         """Note that a series is in use, at most once a minute."""
@@ -273,8 +286,12 @@ class InstanceCache:
                 self._journal.emit(CacheChanged(evicted=len(dropped), evicted_bytes=sum(one.size for one in dropped)))
 
 
-def _instance(footer: Footer, whole: memoryview, mapped: mmap.mmap | None, *, was_hit: bool) -> CachedInstance:
-    data = whole[footer.dataset_offset : footer.length]
-    return CachedInstance(
-        footer.sop_class_uid, footer.sop_instance_uid, footer.transfer_syntax, data, was_hit, whole, mapped
-    )
+@contextlib.contextmanager
+def _judged() -> Iterator[None]:
+    """Around a look at what came. Raises OrthancUnavailable."""
+    try:
+        yield
+    except WrongInstance as error:
+        raise OrthancUnavailable("Orthanc sent the file of another instance") from error
+    except ValueError as error:
+        raise OrthancUnavailable("Orthanc sent something that is no DICOM file") from error

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -26,6 +27,7 @@ from proxy.errors import ConfigError, OrthancRefused, OrthancUnavailable
 from proxy.events import OrthancCalled
 from proxy.journal import Journal
 from proxy.orthanc.answers import checked, gone_if_missing, json_of, time_of, value_of
+from proxy.orthanc.asking import Asked, Asking
 from proxy.orthanc.bulk import Buffer, Bulk, words_for
 from proxy.orthanc.jobs import Job, job_of
 from proxy.orthanc.memory import Memory
@@ -35,6 +37,7 @@ from proxy.orthanc.version import Capabilities, capabilities_of
 
 _KEEPALIVE = 0.8  # seconds; Orthanc closes idle connections after 1 s
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+_FILE = "/instances/{id}/attachments/dicom/data"
 T = TypeVar("T")
 Put = Callable[[memoryview], None]
 
@@ -66,6 +69,7 @@ class OrthancClient:
             follow_redirects=False,
         )
         self._bulk = Bulk(backend, headers)
+        self._asking = Asking(backend, headers, tls, partial(self._tell, "GET", _FILE))
         self._memory = Memory()
 
     def __repr__(self) -> str:
@@ -75,6 +79,7 @@ class OrthancClient:
         """Close all connections."""
         self._api.close()
         self._bulk.close()
+        self._asking.close()
 
     # ---- what Orthanc is
 
@@ -173,16 +178,20 @@ class OrthancClient:
                 raise OrthancUnavailable("Orthanc sent a file of another length than it lists")
             begin(length)
 
-        path = f"/instances/{_safe(located.instance_id)}/attachments/dicom/data"
+        path = _file_path(located)
 
         def attempt() -> None:
-            with self._told("GET", "/instances/{id}/attachments/dicom/data") as outcome:
+            with self._told("GET", _FILE) as outcome:
                 outcome.append(self._bulk.get(path, write, begin=checked_begin, patience=patience))
 
         if patience:
             attempt()
         else:
             retried(self.backend.retries, attempt)
+
+    def ask(self, located: Located) -> Asked | None:
+        """Ask for the file of an instance whose length is known, to read it later; None where that does not work."""
+        return self._asking.ask(_file_path(located), located.size)
 
     def transcoded(self, located: Located, transfer_syntax: str, write: Put) -> None:
         """The whole file as Orthanc transcodes it; what comes back must be checked, old versions ignore the wish.
@@ -330,15 +339,16 @@ class OrthancClient:
             outcome.append(error.http_status)
             raise
         finally:
-            self._journal.emit(
-                OrthancCalled(
-                    backend=self.name,
-                    method=method,
-                    endpoint=endpoint,
-                    status=outcome[0] if outcome else 0,
-                    duration=time.perf_counter() - began,
-                )
-            )
+            self._tell(method, endpoint, outcome[0] if outcome else 0, time.perf_counter() - began)
+
+    def _tell(self, method: str, endpoint: str, status: int, duration: float) -> None:
+        self._journal.emit(
+            OrthancCalled(backend=self.name, method=method, endpoint=endpoint, status=status, duration=duration)
+        )
+
+
+def _file_path(located: Located) -> str:
+    return f"/instances/{_safe(located.instance_id)}/attachments/dicom/data"
 
 
 def _safe(resource_id: str) -> str:

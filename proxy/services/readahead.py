@@ -53,6 +53,15 @@ class Growing(Protocol):
     def close(self) -> None: ...
 
 
+class Coming(Protocol):
+    """An instance that Orthanc was asked for already; to be taken or closed."""
+
+    @property
+    def located(self) -> Located: ...
+    def take(self, patience: float) -> Held: ...
+    def close(self) -> None: ...
+
+
 Started = Callable[[Growing], None]
 
 
@@ -67,6 +76,9 @@ class Instances(Protocol):
 
         `started` is told in mid-download as soon as the instance can be sent, where that is possible.
         """
+
+    def ask(self, located: Located) -> Coming | None:
+        """Ask Orthanc for what will be wanted next; None where nothing is gained by it. Does not wait."""
 
 
 Convert = Callable[[Located, Held | None, Sequence[str]], Outgoing]
@@ -108,6 +120,7 @@ class ReadAhead:
         self._bytes = 0  # of what is in the queue
         self._deep = False
         self._is_quick = True  # does Orthanc answer without delay?
+        self._coming: Coming | None = None
         self._verdicts: dict[tuple[str, str], NoAcceptableContext | None] = {}
         self._absent = 0  # downloads in a row that Orthanc was not there for
 
@@ -135,6 +148,8 @@ class ReadAhead:
     def close(self) -> None:
         """Give everything back that was prepared and not handed out."""
         self._position = len(self._located)
+        if self._coming is not None:
+            self._coming.close()
         for entry in self._queue:
             if isinstance(entry, Future):
                 discard(entry)
@@ -153,22 +168,49 @@ class ReadAhead:
         hopeless = self._hopeless(located)
         if hopeless is not None:
             return Prepared(located, error=hopeless)
-        held = self._instances.lookup(located) or self._fetched_at_once(located)
+        held = self._taken(located) or self._instances.lookup(located) or self._fetched_at_once(located)
         if held is None:
             return self._streamed(located) if located.size > _LONG else self._background.submit(self._fetched, located)
         if self._fits(held):
             return self._as_stored(located, held)
         return self._background.submit(self._converted, located, held)
 
+    def _taken(self, located: Located) -> Held | None:
+        """What Orthanc was asked for when the one before was at hand."""
+        coming, self._coming = self._coming, None
+        if coming is None:
+            return None
+        if coming.located is not located:
+            coming.close()
+            return None
+        return self._at_once(lambda: coming.take(_PATIENCE))
+
     def _fetched_at_once(self, located: Located) -> Held | None:
         """A small instance, downloaded here and now; None where that is not promising or does not work out."""
-        if self._deep or not self._is_quick or not 0 < located.size <= _QUICK or self._to_transcode(located):
+        if not self._is_promising(located):
             return None
+        return self._at_once(lambda: self._instances.fetch(located, _PATIENCE))
+
+    def _at_once(self, get: Callable[[], Held]) -> Held | None:
+        """Not from the cache, so that the next one will not be there either: Orthanc can look for it meanwhile."""
         try:
-            return self._instances.fetch(located, _PATIENCE)
+            held = get()
         except ProxyError:
             self._is_quick = False
             return None
+        following = self._position + 1
+        if following < len(self._located) and self._is_promising(self._located[following]):
+            self._coming = self._instances.ask(self._located[following])
+        return held
+
+    def _is_promising(self, located: Located) -> bool:
+        return (
+            not self._deep
+            and self._is_quick
+            and 0 < located.size <= _QUICK
+            and self._hopeless(located) is None
+            and not self._to_transcode(located)
+        )
 
     def _hopeless(self, located: Located) -> NoAcceptableContext | None:
         """Why it is no use to fetch this instance, as far as Orthanc's listing tells."""

@@ -53,7 +53,8 @@ class Doors:
         clients = {name: OrthancClient(name, backend, journal) for name, backend in settings.backends.items()}
         folder = settings.storage.path / "cache"
         caches = {
-            name: InstanceCache(folder, settings.cache, journal, client.download) for name, client in clients.items()
+            name: InstanceCache(folder, settings.cache, journal, client.download, client.ask)
+            for name, client in clients.items()
         }
         next(iter(caches.values())).start()  # they share one folder
         return cls(

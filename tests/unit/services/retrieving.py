@@ -30,8 +30,27 @@ class Held:
         self.closed += 1
 
 
+@dataclass
+class Coming:
+    """What was asked for; it comes as `fetch` would bring it."""
+
+    instances: "Instances"
+    located: Located
+    closed: int = 0
+
+    def take(self, patience: float) -> Held:
+        self.closed += 1
+        return self.instances.fetch(self.located, patience)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
 class Instances:
-    """Instances by number; `hot` ones are cached, `slow` ones wait for their event, `errors` are raised."""
+    """Instances by number; `hot` ones are cached, `slow` ones wait for their event, `errors` are raised.
+
+    With `asks` small ones can be asked for ahead; `asked` is what was.
+    """
 
     def __init__(self, hot: Sequence[str] = (), errors: dict | None = None, slow: dict | None = None) -> None:
         self.hot = set(hot)
@@ -41,6 +60,8 @@ class Instances:
         self.length = 12
         self.handed_out: list[Held] = []
         self.fetched: list[str] = []
+        self.asks = False
+        self.asked: list[Coming] = []
         self.under_way = 0
         self.most_under_way = 0
         self._lock = threading.Lock()
@@ -63,6 +84,12 @@ class Instances:
         finally:
             with self._lock:
                 self.under_way -= 1
+
+    def ask(self, located: Located) -> Coming | None:
+        if not self.asks or located.sop_instance_uid in self.hot:
+            return None
+        self.asked.append(Coming(self, located))
+        return self.asked[-1]
 
     def _held(self, located: Located, was_hit: bool) -> Held:
         data = memoryview(located.sop_instance_uid.encode().ljust(self.length))

@@ -395,3 +395,56 @@ def test_a_small_instance_that_is_slow_is_left_to_the_background(monkeypatch):
     _, final = final_of(responses)
     assert final.counts == Counts(None, 3, 0, 0)
     assert receiver.received == ["1.2.0", "1.2.1", "1.2.2"]
+
+
+def _cold(count: int, **more) -> tuple[Instances, list]:
+    instances = Instances(**more)
+    instances.asks = True
+    return instances, [located(n, size=1000) for n in range(count)]
+
+
+def _asked_for(instances: Instances) -> list[str]:
+    return [coming.located.sop_instance_uid for coming in instances.asked]
+
+
+def test_orthanc_is_asked_for_the_next_small_instance_before_this_one_is_sent():
+    instances, found = _cold(4)
+    receiver = Receiver(on_begin=lambda: told.append((len(instances.fetched), len(instances.asked))))
+    told: list[tuple[int, int]] = []
+    _, final = final_of(run(instances, [Batch(found, receiver)], request(receiver=receiver)))
+    assert final.counts == Counts(None, 4, 0, 0)
+    assert receiver.received == instances.fetched == ["1.2.0", "1.2.1", "1.2.2", "1.2.3"]
+    assert _asked_for(instances) == ["1.2.1", "1.2.2", "1.2.3"]
+    assert [coming.closed for coming in instances.asked] == [1, 1, 1]
+    assert all(asked >= min(fetched, 3) for fetched, asked in told)
+
+
+def test_nothing_is_asked_for_while_everything_is_hot():
+    instances, found = _cold(3, hot=["1.2.0", "1.2.1", "1.2.2"])
+    final_of(run(instances, [Batch(found, receiver := Receiver())], request(receiver=receiver)))
+    assert _asked_for(instances) == []
+
+
+def test_what_was_asked_for_is_given_up_when_the_retrieve_ends_before_its_turn():
+    instances, found = _cold(9)
+    receiver = Receiver(statuses=[0, lost()])
+    with pytest.raises(ReceiverLost):
+        final_of(run(instances, [Batch(found, receiver)], request(receiver=receiver)))
+    assert [coming.closed for coming in instances.asked] == [1] * len(instances.asked)
+    assert instances.all_closed
+
+
+def test_an_instance_that_was_asked_for_in_vain_is_fetched_in_the_background():
+    instances, found = _cold(4, errors={"1.2.1": OrthancUnavailable("away")})
+    _, final = final_of(run(instances, [Batch(found, receiver := Receiver())], request(receiver=receiver)))
+    assert final.counts == Counts(None, 3, 1, 0)
+    assert receiver.received == ["1.2.0", "1.2.2", "1.2.3"]
+    assert _asked_for(instances) == ["1.2.1"], "Orthanc is not as quick as hoped"
+
+
+def test_an_instance_that_cannot_be_sent_is_not_asked_for():
+    instances, found = _cold(2)
+    found.append(located(2, size=1000, sop_class_uid="1.2.3"))
+    _, final = final_of(run(instances, [Batch(found, receiver := Receiver())], request(receiver=receiver)))
+    assert final.counts == Counts(None, 2, 1, 0)
+    assert _asked_for(instances) == ["1.2.1"]
