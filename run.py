@@ -7,6 +7,7 @@ for the tests also a browser, and the programs that check what lies under config
 """
 
 import argparse
+import ctypes
 import hashlib
 import importlib.util
 import os
@@ -21,8 +22,9 @@ PYTHON = VENV / "bin" / "python"
 CONSTRAINTS = ROOT / "constraints.txt"
 POLICY = Path("/usr/sbin/policy-rc.d")
 TOOLS = {"Orthanc": "orthanc", "dcmdump": "dcmtk"}  # program -> Debian's package
-TEST_TOOLS = {
+TEST_TOOLS = {  # or library
     "chromium": "chromium",  # looks at the status page
+    "libatomic.so.1": "libatomic1",  # for the driver that Playwright brings
     "promtool": "prometheus",
     "docker-compose": "docker-compose",
     "systemd-analyze": "systemd",
@@ -117,8 +119,7 @@ def pip() -> list[str | Path]:
 
 def install_tools(tools: dict[str, str]) -> bool:
     """Those of `tools` that are absent, from Debian's packages; False, and said, where some cannot be had."""
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
-    missing = [package for program, package in tools.items() if shutil.which(program, path=path) is None]
+    missing = [package for name, package in tools.items() if not _is_there(name)]
     if not missing:
         return True
     if apt_install(*missing):
@@ -147,6 +148,17 @@ def apt_install(*packages: str) -> bool:
         for service in sorted(SERVICES.intersection(packages)):
             _works(["systemctl", "disable", "--now", service])
     return done
+
+
+def _is_there(name: str) -> bool:
+    """A program on the PATH, or a library that can be loaded."""
+    if name.startswith("lib"):
+        try:
+            return bool(ctypes.CDLL(name))
+        except OSError:
+            return False
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+    return shutil.which(name, path=path) is not None
 
 
 def _has(module: str) -> bool:

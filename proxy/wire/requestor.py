@@ -119,7 +119,8 @@ def open_association(
         raise
     except Ending as ending:
         _part(transport, ending.parting)
-        raise DestinationUnreachable(f"{called_aet}: {ending.why}") from ending
+        doubt = " (is it DICOM?)" if ending.how == "protocol error" else ""
+        raise DestinationUnreachable(f"{called_aet}: {ending.why}{doubt}") from ending
     channel = Channel(
         transport,
         _accepted(offered, acceptance),

@@ -107,7 +107,8 @@ def test_services_that_come_with_debians_packages_are_neither_started_nor_left_e
 ) -> None:
     policies: list[bool] = []
     monkeypatch.setattr(run.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None if name in tools else f"/usr/bin/{name}")
+    monkeypatch.setattr(run, "_is_there", lambda name: False)
+    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
     apt = run._apt
     monkeypatch.setattr(
         run, "_apt", lambda *given: policies.append(run.POLICY.stat().st_mode & 0o111 != 0) or apt(*given)
@@ -124,9 +125,14 @@ def test_a_policy_of_the_machines_own_is_left_as_it_is(
 ) -> None:
     run.POLICY.write_text("#!/bin/sh\nexit 101\n# ours\n")
     monkeypatch.setattr(run.os, "geteuid", lambda: 0)
-    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: None if name in run.TOOLS else f"/usr/bin/{name}")
+    monkeypatch.setattr(run, "_is_there", lambda name: False)
+    monkeypatch.setattr(run.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
     assert run.install_tools(run.TOOLS)
     assert run.POLICY.read_text().endswith("# ours\n")
+
+
+def no_library(name: str) -> None:
+    raise OSError(f"{name}: cannot open shared object file")
 
 
 @pytest.fixture
@@ -138,6 +144,7 @@ def bare(commands: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> Callable
     monkeypatch.setattr(run, "install", lambda _extras: True)
     monkeypatch.setattr(run, "run", lambda _commands: 0)
     monkeypatch.setattr(run.shutil, "which", lambda name, path=None: "/usr/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr(run.ctypes, "CDLL", no_library)
 
     def installed(target: str) -> list[set[str]]:
         monkeypatch.setattr(run.sys, "argv", ["run.py", target])
@@ -158,7 +165,7 @@ def test_only_what_a_target_needs_is_installed(bare: Callable[[str], list[set[st
         "demo": [{"orthanc", "dcmtk"}],
         "bench": [{"orthanc", "dcmtk"}],
         "fuzz": [{"orthanc", "dcmtk"}],
-        "test": [{"orthanc", "dcmtk"}, {"chromium", "prometheus", "docker-compose", "systemd"}],
+        "test": [{"orthanc", "dcmtk"}, {"chromium", "libatomic1", "prometheus", "docker-compose", "systemd"}],
     }
     needed["integration"] = needed["test"]
     assert bare(target) == needed.get(target, [])
@@ -168,7 +175,7 @@ def test_what_is_installed_is_said(bare: Callable[[str], list[set[str]]], capsys
     bare("test")
     told = capsys.readouterr().err
     assert "installing orthanc, dcmtk with apt" in told
-    assert "installing chromium, prometheus, docker-compose, systemd with apt" in told
+    assert "installing chromium, libatomic1, prometheus, docker-compose, systemd with apt" in told
 
 
 def test_what_is_missing_is_said_to_those_who_are_not_root(
@@ -189,3 +196,10 @@ def test_the_last_program_replaces_the_bootstrap_so_that_signals_reach_it(
     run.run([["ruff", "check"], ["mypy"]])
     assert [command[0] for command in commands] == [str(run.VENV / "bin" / "ruff"), *([str(run.VENV / "bin" / "mypy")])]
     assert replaced == [[str(run.VENV / "bin" / "mypy")]]
+
+
+def test_programs_are_looked_for_on_the_path_and_libraries_are_loaded() -> None:
+    assert run._is_there("sh")
+    assert run._is_there("libc.so.6")
+    assert not run._is_there("no-such-program")
+    assert not run._is_there("libnosuchlibrary.so.1")
