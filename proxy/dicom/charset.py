@@ -13,6 +13,7 @@ from functools import lru_cache
 from pydicom.charset import convert_encodings, decode_bytes, encode_string
 
 UTF_8 = "ISO_IR 192"
+_TERMS_MOST = 16
 _DELIMITERS = re.compile(r"([\\^=])")
 _PN_DELIMITERS = frozenset({0x0D, 0x0A, 0x09, 0x0C, 0x5C, 0x5E, 0x3D})
 _TEXT_DELIMITERS = frozenset({0x0D, 0x0A, 0x09, 0x0C, 0x5C})
@@ -57,7 +58,7 @@ class Charset:
     @property
     def element_value(self) -> bytes:
         """What goes into (0008,0005)."""
-        return "\\".join(self.terms).encode("ascii")
+        return "\\".join(self.terms).encode("ascii", "replace")
 
     def decode(self, value: bytes, *, person_name: bool = False) -> str:
         """Text from bytes; what cannot be decoded becomes a replacement character."""
@@ -96,14 +97,18 @@ class Charset:
 
 def _strictly(text: str, codec: str) -> bytes | None:
     try:
-        return text.encode(codec)
-    except (UnicodeEncodeError, LookupError):
+        encoded = text.encode(codec)
+        return encoded if encoded.decode(codec) == text else None  # some take a yen sign for a backslash
+    except (UnicodeError, LookupError):
         return None
 
 
 def charset_of(terms: Sequence[str]) -> Charset:
-    """From the values of (0008,0005); unknown terms count as the default repertoire."""
-    return _charset_of(tuple(term.strip() for term in terms) or ("",))
+    """From the values of (0008,0005); unknown terms count as the default repertoire.
+
+    Terms are 16 characters long at most, and a few: more of them would only fill the memory of what was asked.
+    """
+    return _charset_of(tuple(term.strip()[:16] for term in terms[:_TERMS_MOST]) or ("",))
 
 
 @lru_cache(256)

@@ -71,9 +71,13 @@ def _is_private_creator(tag: int) -> bool:
     return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
-@lru_cache(1024)
 def _test(key: Key) -> Callable[[str], bool]:
-    """One value against the key. A list of values means any of them, exactly (PS3.4 C.2.2.2.2)."""
+    """One value against the key; of long keys, which take up memory, only the latest are kept ready."""
+    return (_small_test if sum(map(len, key.values)) <= _SMALL else _large_test)(key)
+
+
+def _made_test(key: Key) -> Callable[[str], bool]:
+    """A list of values means any of them, exactly (PS3.4 C.2.2.2.2)."""
     if len(key.values) > 1:
         tests = [_single(key.vr, value, wildcards=False) for value in key.values]
         if key.vr == "UI":
@@ -81,6 +85,10 @@ def _test(key: Key) -> Callable[[str], bool]:
             return lambda text: text.strip(" \0") in wanted
         return lambda text: any(test(text) for test in tests)
     return _single(key.vr, key.values[0], wildcards=True)
+
+
+_SMALL = 1024  # characters
+_small_test, _large_test = lru_cache(1024)(_made_test), lru_cache(4)(_made_test)
 
 
 def _single(vr: str, wanted: str, *, wildcards: bool) -> Callable[[str], bool]:
