@@ -225,8 +225,10 @@ def test_a_dead_letter_can_be_tried_again_or_dropped(site: Site, visit: Visit) -
     expect(visitor.notice()).to_have_text("the instance is back in the queue")
     expect(letters).to_have_count(1)
     wait_until(lambda: len(delivered(site)) == 1)
-    visitor.page.once("dialog", lambda dialog: dialog.dismiss())
+    asked: list[str] = []
+    visitor.page.once("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
     visitor.press(letters.first, "Drop")
+    wait_until(lambda: asked == ["Delete this instance for good?"])
     expect(letters).to_have_count(1)
     visitor.page.once("dialog", lambda dialog: dialog.accept())
     visitor.press(letters.first, "Drop")
