@@ -112,19 +112,22 @@ class Spool:
             self.ledger.reserve(0, -1)
 
     def lack_of_room(self) -> str:
-        """Why C-STORE is refused now, in words; "" = it is not."""
-        reserved, opened = self.ledger.reserved()
+        """Why C-STORE would be refused now, in words; "" = it would not."""
+        return self._lack_of_room(others=self.ledger.reserved()[1])
+
+    def _lack_of_room(self, others: int) -> str:
+        """For one instance beside so many that are open, each of which may write one step more."""
         return lack_of_room(
             self._settings,
-            used=self.ledger.used + reserved,
-            count=self.ledger.count + opened,
-            free=_free(self._incoming) - opened * RESERVED_STEP,
+            used=self.ledger.used + self.ledger.reserved()[0],
+            count=self.ledger.count + others + 1,
+            free=_free(self._incoming) - others * RESERVED_STEP,
             wanted=RESERVED_STEP,
         )
 
     def _reserve(self, size: int) -> None:
         with self.ledger.mutex():
-            why = self.lack_of_room()
+            why = self._lack_of_room(others=self.ledger.reserved()[1] - 1)
             if why:
                 raise SpoolFull(why)
             self.ledger.reserve(size, 0)

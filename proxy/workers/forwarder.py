@@ -160,8 +160,7 @@ class Forwarder:
             except Exception as error:
                 # Nothing is lost by it: the instance stays where it is
                 _LOGGER.exception("forwarding to %s", lane.name)
-                outcome, why = "retry", f"internal error: {type(error).__name__}"
-                self._failed(lane, item, why)
+                outcome, why = self._failed(lane, item, f"internal error: {type(error).__name__}")
             event = Forwarded(
                 pipeline=item.waiting.pipeline,
                 target=lane.name,
@@ -185,30 +184,30 @@ class Forwarder:
         return None
 
     def _deliver(self, lane: Lane, item: Item) -> tuple[str, str]:
-        """One attempt: its outcome and why. Raises OSError where the spool cannot be written."""
-        name, why = item.waiting.name, ""
+        """One attempt: its outcome and why."""
+        name = item.waiting.name
+        try:
+            return self._attempt(lane, item, name)
+        except FileNotFoundError:
+            return self._not_there(lane, item, name)
+        except OSError as error:
+            return self._put_off(lane, item, error)
+
+    def _attempt(self, lane: Lane, item: Item, name: Name) -> tuple[str, str]:
+        """Raises OSError where the spool fails; the target has no part in that."""
         try:
             with opened(self._spool.path(name)) as parcel:
                 if parcel.envelope.id != item.waiting.id:
                     raise FileNotFoundError  # the name is another's now
                 words = lane.target.deliver(parcel)
-            if words:
-                _LOGGER.info("%s: %s", lane.name, words)
-            self._delivered(lane, item)
-            return "delivered", ""
-        except FileNotFoundError:
-            return self._not_there(lane, item, name)
-        except OSError as error:
-            return self._put_off(lane, item, error)
         except Damaged as error:
-            why = f"damaged on our disk: {error}"
+            return self._refused(lane, item, f"damaged on our disk: {error}")
         except ProxyError as error:
-            why = error.comment
-            if not is_final(error):
-                self._failed(lane, item, why)
-                return "retry", why
-        self._refused(lane, item, why)
-        return "dead", why
+            return (self._refused if is_final(error) else self._failed)(lane, item, error.comment)
+        if words:
+            _LOGGER.info("%s: %s", lane.name, words)
+        self._delivered(lane, item)
+        return "delivered", ""
 
     @contextlib.contextmanager
     def _deciding(self, lane: Lane) -> Iterator[bool]:
@@ -226,27 +225,27 @@ class Forwarder:
                 lane.backlog.hurry()
                 self._tell(f"{lane.name} takes instances again; {lane.backlog.count} wait")
 
-    def _refused(self, lane: Lane, item: Item, why: str) -> None:
+    def _refused(self, lane: Lane, item: Item, why: str) -> tuple[str, str]:
         """A dead letter; the target as such works."""
         with self._deciding(lane) as matters:
             if matters:
                 self._room.refused(lane, item, why)
                 self._complain(f"an instance from {item.waiting.calling_aet} is a dead letter: {lane.name}: {why}")
             lane.breaker.succeeded()
+        return "dead", why
 
-    def _failed(self, lane: Lane, item: Item, why: str) -> None:
+    def _failed(self, lane: Lane, item: Item, why: str) -> tuple[str, str]:
         with self._deciding(lane):
             self._pause(lane, item)
             if lane.breaker.failed(self._clock(), why):
                 self._tell(f"{lane.name}: {why}; {lane.backlog.count} instances wait")
+        return "retry", why
 
     def _put_off(self, lane: Lane, item: Item, error: OSError) -> tuple[str, str]:
-        """Our disk does not give it; the target has no part in that."""
-        self._news.cannot_read(error)
         with self._deciding(lane):
             lane.breaker.given_up()
             self._pause(lane, item)
-        return "retry", f"the spool cannot be read: {error.strerror or type(error).__name__}"
+        return "retry", self._news.disk_fails(error)
 
     def _pause(self, lane: Lane, item: Item) -> None:
         attempts = item.attempts[lane.name] = item.attempts.get(lane.name, 0) + 1

@@ -16,6 +16,7 @@ _LOGGER = logging.getLogger(__name__)
 _LISTEN = 0.5  # seconds between two looks at what else there is to do
 _HOUSEKEEPING = 30.0
 _EMPTY_FOLDER_AGE = 60.0
+_TELL_AGAIN = 600.0
 
 
 class News:
@@ -37,7 +38,7 @@ class News:
         self._stopping = False
         self._missed = -1
         self._unreadable = False
-        self._told: set[str] = set()
+        self._told: dict[str, float] = {}
         self.arrived_at = float("-inf")  # monotonic
         self.thread = threading.Thread(target=self._run, name="spool-news", daemon=True)
 
@@ -60,13 +61,15 @@ class News:
         """Something is not as it was told."""
         self._missed = -1
 
-    def cannot_read(self, error: OSError) -> None:
-        """Tell it once, and look again later. Where it is has UIDs in it: that is for the command to say."""
+    def disk_fails(self, error: OSError) -> str:
+        """In words. It is told now and then, and what may have been missed by it is looked for later."""
         self._unreadable = True
-        if str(error) not in self._told:
-            self._told.add(str(error))
-            words = error.strerror or type(error).__name__
-            self._complain(f"some of the spool cannot be read: {words} (`orthanc-proxy spool list` says where)")
+        words = f"the disk of the spool fails: {error.strerror or type(error).__name__}"
+        if self._clock() - self._told.get(words, float("-inf")) > _TELL_AGAIN:
+            self._told[words] = self._clock()
+            # Where it fails has UIDs in it: that is for the command to say
+            self._complain(f"{words}; what is there is tried again (`orthanc-proxy spool list` says where it stops)")
+        return words
 
     def _run(self) -> None:
         chores = self._clock()
@@ -102,7 +105,7 @@ class News:
     def _look(self) -> None:
         """Find all that waits and is not known yet; what cannot be read holds up nothing."""
         self._missed, self._unreadable = self._spool.ledger.missed, False
-        for _, names in groupby(self._spool.names(self.cannot_read), key=lambda name: name.key):
+        for _, names in groupby(self._spool.names(self.disk_fails), key=lambda name: name.key):
             if self._stopping:
                 return
             with self._changed:
@@ -113,7 +116,7 @@ class News:
         try:
             self._room.find(names)
         except OSError as error:
-            self.cannot_read(error)
+            self.disk_fails(error)
 
     def _tidy(self) -> None:
         self._spool.sweep()

@@ -80,12 +80,13 @@ class WaitingRoom:
             self._park(waiting, f"there is no target {unknown[0]!r} any more")
             return
         item = Item(waiting, set(left), self.clock())
+        if not left:
+            self._let_go(item)
+            return
         self.items[waiting.id] = item
         self._lines.setdefault(waiting.name.key, []).append(item)
         for name in left:
             self.lanes[name].backlog.add(item)
-        if not left:
-            self._let_go(item)
 
     def readmit(self) -> None:
         """The settings have changed: route anew what had no place to go."""
@@ -104,11 +105,15 @@ class WaitingRoom:
                 self._put_aside(item.waiting)
 
     def delivered(self, lane: Lane, item: Item) -> None:
-        """That target has it; where it was the last, the file goes."""
+        """That target has it; where it was the last, the file goes. Raises OSError, and then nothing has changed.
+
+        As long as the file is there it must come before those that came after it: a restart would send it again.
+        """
+        if item.left <= {lane.name}:
+            self._let_go(item)
         lane.backlog.done(item)
         item.left.discard(lane.name)
         if not item.left:
-            self._let_go(item)
             return
         progress = self._progress.read(item.waiting.id)
         # On a full disk this fails, and must not fail the delivery: after a restart there will be one more
@@ -146,11 +151,7 @@ class WaitingRoom:
 
     def _let_go(self, item: Item) -> None:
         name = item.waiting.name
-        try:
-            self._moved_up(self.spool.remove(name, item.waiting.size), name)
-        except OSError as error:
-            # It is delivered once more after the next start, and harmless
-            self.tell(f"a delivered instance cannot be removed: {error.strerror or error}")
+        self._moved_up(self.spool.remove(name, item.waiting.size), name)
         self._gone[item.waiting.id] = None
         if len(self._gone) > _GONE_MOST:
             del self._gone[next(iter(self._gone))]

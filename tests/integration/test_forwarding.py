@@ -14,6 +14,7 @@ from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
 from proxy.demo.orthanc import Orthanc
 from tests.fakes import http_faults as faults
 from tests.fakes.http_faults import HttpFaults
+from tests.fakes.tcp_faults import TcpFaults
 from tests.support.dcmtk import Dcmtk
 from tests.support.destinations import Recorder
 from tests.support.instances import instance, part10, series
@@ -21,6 +22,7 @@ from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
 from tests.support.rest import assert_same_instances, stored_files
 from tests.support.scu import associated
+from tests.support.small_disk import small_disk
 from tests.support.waiting import wait_until
 
 _QUICK = {"spool": {"retry_initial": 0.1, "retry_max": 0.5}}
@@ -101,6 +103,72 @@ def test_an_orthanc_that_fails_is_asked_by_one_instance_at_a_time_and_the_reason
         way.clear()
         wait_until(lambda: not waiting(proxy))
         assert_same_instances(images, stored_files(one_fresh_orthanc, PatientID="BREAKER"))
+        proxy.stop()
+
+
+@pytest.mark.parametrize("fault", ["reset", "freeze", "slow"])
+def test_an_upload_that_is_cut_in_its_middle_is_sent_again_whole(
+    fault: str, one_fresh_orthanc: Orthanc, start_proxy: StartProxy
+) -> None:
+    image = instance(rows=1500, columns=1500, PatientID="CUT")
+    with TcpFaults(one_fresh_orthanc.http_port) as way:
+        quick = {"backends": {"orthanc": {"read_timeout": 1.0, "connect_timeout": 1.0}}}
+        proxy = start_proxy(f"http://127.0.0.1:{way.port}", _QUICK, quick)
+        wait_until(lambda: proxy.admin("/readyz").status_code == 200)
+        if fault == "reset":
+            way.reset_after = 1_000_000
+        elif fault == "freeze":
+            way.freeze_after = 1_000_000
+        else:
+            way.rate = 1_500_000  # longer than read_timeout in all, and never silent for so long
+        send(proxy, image)
+        if fault != "slow":
+            wait_until(lambda: bool(queue(proxy)["queues"][0]["why"]))
+            assert (held(one_fresh_orthanc), len(waiting(proxy))) == (0, 1)
+            way.reset_after = way.freeze_after = None
+        wait_until(lambda: not waiting(proxy))
+        assert_same_instances([image], stored_files(one_fresh_orthanc, PatientID="CUT"))
+        assert dead(proxy) == []
+        proxy.stop()
+
+
+def test_a_wrong_password_is_told_and_nothing_is_given_up_until_it_is_right(
+    start_orthanc: Callable[..., Orthanc], start_proxy: StartProxy
+) -> None:
+    orthanc = start_orthanc()
+    with HttpFaults(orthanc.url) as way:
+        way.on("POST", "^/instances", faults.status(401))
+        proxy = start_proxy(way.url, _QUICK)
+        images = list(series(3, PatientID="LOCKED"))
+        send(proxy, *images)
+        wait_until(lambda: "credentials" in queue(proxy)["queues"][0]["why"])
+        assert (len(waiting(proxy)), dead(proxy)) == (3, [])
+        way.clear()
+        wait_until(lambda: not waiting(proxy))
+        assert_same_instances(images, stored_files(orthanc, PatientID="LOCKED"))
+        proxy.stop()
+
+
+@pytest.mark.root
+def test_a_disk_that_fills_up_refuses_and_loses_nothing_and_takes_again_when_there_is_room(
+    one_fresh_orthanc: Orthanc, start_proxy: StartProxy, tmp_path: Path
+) -> None:
+    one_fresh_orthanc.kill()
+    with small_disk(tmp_path / "disk", "4m") as disk:
+        full = {"storage": {"path": str(disk)}, "spool": {"min_free_bytes": 0}, "cache": {"min_free_bytes": 0}}
+        proxy = start_proxy(one_fresh_orthanc, _QUICK, full)
+        images = list(series(12, rows=500, columns=900, PatientID="FULL"))
+        with associated(proxy.dicom_port, proxy.aet) as scu:
+            statuses = [scu.store(image) for image in images]
+            accepted = [image for image, status in zip(images, statuses, strict=True) if status == 0x0000]
+            assert 4 <= len(accepted) < 12
+            assert set(statuses) == {0x0000, 0xA700}
+            assert queue(proxy)["full"]
+            one_fresh_orthanc.start()
+            wait_until(lambda: not waiting(proxy))
+            assert_same_instances(accepted, stored_files(one_fresh_orthanc, PatientID="FULL"))
+            assert scu.store(images[-1]) == 0x0000, "there is room again"
+        wait_until(lambda: not waiting(proxy))
         proxy.stop()
 
 

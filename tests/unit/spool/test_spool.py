@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import SpoolFull
+from proxy.spool import spool as spool_module
 from proxy.spool.arrivals import Listener
+from proxy.spool.envelope import envelope_of
 from proxy.spool.names import Name
 from proxy.spool.parcel import Damaged, opened
 from proxy.spool.spool import Spool
@@ -79,6 +81,30 @@ def test_past_its_bound_the_spool_takes_nothing_more_and_recovers(tmp_path: Path
     spool.remove(Name(STUDY, SERIES, "1.1"), spool.ledger.used)
     assert store(service(spool), "1.5", large.replace(b"1.1\0", b"1.5\0")) == 0
     assert spool.ledger.reserved() == (0, 0)
+
+
+def test_room_on_the_disk_is_promised_to_no_two_open_instances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spools = [open_spool(tmp_path, min_free_bytes=1 << 20) for _ in range(2)]
+    monkeypatch.setattr(spool_module, "_free", lambda path: 5 << 20)
+    begun = [spools[number % 2].begin(envelope_of("main", request("1.2"))) for number in range(4)]
+    for spool in spools:
+        assert spool.lack_of_room() == "the disk of the spool is nearly full"
+        with pytest.raises(SpoolFull, match="nearly full"):
+            spool.begin(envelope_of("main", request("1.2")))
+    spools[0].end(begun[0])
+    assert spools[1].lack_of_room() == ""
+    begun.append(spools[1].begin(envelope_of("main", request("1.2"))))
+    for number, incoming in enumerate(begun[1:], 1):
+        spools[number % 2 if number < 4 else 1].end(incoming)
+    assert [spool.ledger.reserved() for spool in spools] == [(0, 0)] * 2
+
+
+def test_so_many_instances_and_not_one_more_get_in(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_instances=2)
+    assert [store(service(spool), uid) for uid in ("1.1", "1.2")] == [0, 0]
+    assert spool.lack_of_room() == "the spool holds too many instances"
+    with pytest.raises(SpoolFull, match="too many"):
+        service(spool).receive(request("1.3"))
 
 
 def test_news_of_an_arrival_tell_all_that_routing_needs(tmp_path: Path) -> None:

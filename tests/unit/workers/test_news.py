@@ -142,7 +142,7 @@ def test_a_folder_that_cannot_be_read_holds_up_no_other_and_is_told_once(
         aside.rename(loop)
         wait_until(desk.holds(2))
     assert len(desk.told) == 1
-    assert "cannot be read" in desk.told[0]
+    assert "disk of the spool fails" in desk.told[0]
     assert STUDY not in desk.told[0], "UIDs are for the command to tell"
 
 
