@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.dicom.charset import Charset, charset_of, orthanc_charset
+from proxy.dicom.charset import charset_of, orthanc_charset
 
 KANJI = ("", "ISO 2022 IR 87")
 H_3_1 = (
@@ -92,4 +92,4 @@ def test_orthancs_encodings_are_known(name, terms):
 
 
 def test_an_encoding_of_orthanc_that_is_unknown_is_utf_8():
-    assert orthanc_charset("Klingon") == Charset(("ISO_IR 192",), ("utf8",))
+    assert orthanc_charset("Klingon") == charset_of(["ISO_IR 192"])
