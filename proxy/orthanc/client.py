@@ -323,6 +323,10 @@ class OrthancClient:
                 response = call()
             except httpx.HTTPError as error:
                 raise OrthancUnavailable(words_for(error)) from error
+            except RuntimeError as error:
+                if not self._api.is_closed:
+                    raise
+                raise OrthancUnavailable("we are ending") from error  # a question in the background at that moment
             outcome.append(response.status_code)
             if response.status_code >= 500 or response.status_code in (401, 403, 408, 429):
                 checked(response.status_code, response.content)
