@@ -1,8 +1,13 @@
 """Options and rules that hold for all tests."""
 
 import os
+import sys
+import threading
+import time
 
 import pytest
+
+_LINGERING = 10.0  # seconds for threads to end after the last test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -25,3 +30,24 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     outcome = yield
     report = outcome.get_result()
     setattr(item, f"report_{report.when}", report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End although a thread does not: pynetdicom's are no daemons, and one whose peer froze would hold us for ever."""
+    until = time.monotonic() + _LINGERING
+    others = [thread for thread in threading.enumerate() if not thread.daemon and thread is not threading.main_thread()]
+    for thread in others:
+        thread.join(max(0.0, until - time.monotonic()))
+    left = [thread.name for thread in others if thread.is_alive()]
+    if left and not hasattr(config, "workerinput"):  # those of pytest-xdist are ended by their controller
+        print(f"threads that did not end: {', '.join(left)}")
+        sys.stdout.flush()
+        os._exit(config.stash.get(_STATUS, 1))
+
+
+_STATUS = pytest.StashKey[int]()

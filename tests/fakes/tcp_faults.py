@@ -1,11 +1,13 @@
 """A TCP relay inside the test process that stands before a DICOM node and breaks the connection as it is told."""
 
 import contextlib
+import select
 import socket
 import struct
 import threading
-import time
 from dataclasses import dataclass, field
+
+_LOOK = 0.1  # seconds between two looks whether all is over
 
 
 @dataclass
@@ -25,7 +27,8 @@ class TcpFaults:
     comes_back: bool = True
     port: int = 0
     _listener: socket.socket | None = None
-    _open: list[socket.socket] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+    _relays: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> "TcpFaults":
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -34,11 +37,13 @@ class TcpFaults:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close all connections: whoever still waits for a byte of a frozen one would wait for ever."""
         assert self._listener is not None
+        self._over.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        for connection in self._open:
-            connection.close()
+        for relay in self._relays:
+            relay.join(5)
 
     def _serve(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -48,32 +53,31 @@ class TcpFaults:
                     near.close()
                     continue
                 far = socket.create_connection(("127.0.0.1", self.target))
-                self._open += [near, far]
                 for end in (near, far):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                frozen = threading.Event()
-                for source, sink, counts in ((near, far, True), (far, near, False)):
-                    arguments = (source, sink, frozen, counts)
-                    threading.Thread(target=self._pass_on, args=arguments, daemon=True).start()
+                self._relays.append(threading.Thread(target=self._relay, args=(near, far), daemon=True))
+                self._relays[-1].start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, frozen: threading.Event, counts: bool) -> None:
-        passed = 0
-        with contextlib.suppress(OSError):
-            while data := source.recv(4096):
-                passed += len(data) if counts else 0
-                if self.reset_after is not None and passed > self.reset_after:
-                    self.accept = self.comes_back
-                    for end in (source, sink):
-                        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        end.close()
-                    return
-                if self.freeze_after is not None and passed > self.freeze_after:
-                    frozen.set()
-                    self.accept = self.comes_back
-                if frozen.is_set():
-                    time.sleep(60)
-                    return
-                if self.rate:
-                    time.sleep(len(data) / self.rate)
-                sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+    def _relay(self, near: socket.socket, far: socket.socket) -> None:
+        """Pass on in both directions, in one thread: a socket that another one reads from would not really close."""
+        with near, far, contextlib.suppress(OSError):
+            passed, to_read = 0, {near: far, far: near}
+            while to_read and not self._over.is_set():
+                for source in select.select(list(to_read), [], [], _LOOK)[0]:
+                    data = source.recv(4096)
+                    passed += len(data) if source is near else 0
+                    if self.reset_after is not None and passed > self.reset_after:
+                        self.accept = self.comes_back
+                        for end in (near, far):
+                            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        return
+                    if self.freeze_after is not None and passed > self.freeze_after:
+                        self.accept = self.comes_back
+                        self._over.wait()
+                        return
+                    if self.rate:
+                        self._over.wait(len(data) / self.rate)
+                    if data:
+                        to_read[source].sendall(data)
+                    else:
+                        to_read.pop(source).shutdown(socket.SHUT_WR)
