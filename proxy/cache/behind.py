@@ -66,7 +66,7 @@ class WriteBehind:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="cache-writer", daemon=True)
             self._thread.start()
-        elif len(self._waiting) == 1:  # or it is awake anyway
+        elif len(self._waiting) == 1 or self._bytes >= _MANY:  # or it is awake anyway, soon enough
             self._changed.notify()
 
     def _run(self) -> None:

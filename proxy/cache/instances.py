@@ -113,8 +113,8 @@ class InstanceCache:
         claim = self._claims.claim(key_of(located))
         if claim is None:
             return self._follow(located, patience)
-        with claim:
-            return self._lead(located, patience, started)
+        with claim:  # whoever had it before may have downloaded it since the caller looked
+            return self.lookup(located) or self._lead(located, patience, started)
 
     def ask(self, located: Located) -> Coming | None:
         """Ask Orthanc for an instance that will be wanted next. Never raises.

@@ -180,6 +180,15 @@ def test_however_many_ask_at_once_it_is_downloaded_once(world: World, pixels: by
     assert world.archive.downloads == ["1.2.3"]
 
 
+@SIZES
+def test_what_came_between_looking_and_fetching_is_not_downloaded_again(world: World, pixels: bytes) -> None:
+    located = world.archive.add("1.2.3", pixels)
+    assert world.cache.lookup(located) is None
+    world.get(located)
+    assert taken(world.cache.fetch(located)) == data_set("1.2.3", pixels=pixels)
+    assert world.archive.downloads == ["1.2.3"]
+
+
 def test_who_waits_for_a_download_that_fails_tries_for_himself(world: World) -> None:
     located = world.archive.add("1.2.3")
     waiting, fail = threading.Event(), iter([True, False])
