@@ -101,7 +101,7 @@ class WaitingRoom:
         for item in list(lane.backlog):
             item.left.discard(lane.name)
             if not item.left:
-                self._forget(item)
+                self._take_out(item)
                 self._put_aside(item.waiting)
 
     def delivered(self, lane: Lane, item: Item) -> None:
@@ -166,6 +166,10 @@ class WaitingRoom:
                 item.waiting = replace(item.waiting, name=name)
 
     def _forget(self, item: Item) -> None:
+        self._take_out(item)
+        self._progress.forget(item.waiting.id)
+
+    def _take_out(self, item: Item) -> None:
         self.items.pop(item.waiting.id, None)
         if self.unrouted.pop(item.waiting.id, None) is not None:
             self._unrouted_names.discard(item.waiting.name)
@@ -174,7 +178,6 @@ class WaitingRoom:
             line.remove(item)
         if not line:
             self._lines.pop(item.waiting.name.key, None)
-        self._progress.forget(item.waiting.id)
 
     def _park(self, waiting: Waiting, why: str) -> None:
         if not self.unrouted:
