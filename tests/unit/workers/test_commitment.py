@@ -1,7 +1,7 @@
 """Promises of storage commitment are kept: looked into until decided, told until somebody listens, and not for ever."""
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class World:
     unreachable: Exception | None = None
     told: list[tuple[Address, str, int]] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    reporters: list[CommitmentReporter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.transactions = Transactions(self.folder)
@@ -47,7 +48,7 @@ class World:
 
     def reporter(self, **settings: float) -> CommitmentReporter:
         keys = {"wait": 60, "retry_initial": 5, "retry_max": 20, "give_up_after": 100, **settings}
-        return CommitmentReporter(
+        reporter = CommitmentReporter(
             self.transactions,
             CommitmentSettings.model_validate(keys),
             waiting_uids=lambda: self.waiting,
@@ -58,6 +59,12 @@ class World:
             clock=lambda: self.now,
             chance=lambda: 1.0,
         )
+        self.reporters.append(reporter)
+        return reporter
+
+    def close(self) -> None:
+        for reporter in self.reporters:
+            reporter.stop()
 
     def promise(self) -> None:
         self.transactions.add(TRANSACTION, "main", "SCU", "PROXY")
@@ -68,8 +75,10 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.close()
 
 
 def look(reporter: CommitmentReporter) -> int:
@@ -152,6 +161,7 @@ def test_promises_are_kept_by_whoever_starts_next(world: World, tmp_path: Path) 
     look(world.reporter())
     again = World(tmp_path)
     look(again.reporter())
+    again.close()
     assert len(again.told) == 1
 
 
