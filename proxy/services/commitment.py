@@ -80,10 +80,10 @@ class CommitmentService:
 
     def _verdict(self, promise: Promise) -> Verdict | None:
         references = promise.transaction.references
-        waiting = self.waiting_uids()
         try:
+            waiting = self.waiting_uids()
             held = self.holdings(reference.sop_instance_uid for reference in references)
-        except OrthancError:
+        except (OrthancError, OSError):
             return None
         return judge(references, waiting, held)
 

@@ -53,13 +53,13 @@ class Transactions:
         return sorted(path.stem for path in self._folder.glob("*.json"))
 
     def read(self, promise_id: str) -> Promise:
-        """Raises LookupError where it is gone, or damaged."""
+        """Raises LookupError where it is gone, or damaged; OSError where it cannot be read."""
         try:
             told = orjson.loads(self._path(promise_id).read_bytes())
             transaction = told.pop("transaction")
             references = tuple(Reference(**reference) for reference in transaction["references"])
             return Promise(**told, transaction=Transaction(transaction["uid"], references))
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (FileNotFoundError, ValueError, TypeError, KeyError) as error:
             raise LookupError(promise_id) from error
 
     @contextlib.contextmanager

@@ -125,24 +125,34 @@ class CommitmentReporter:
         return started
 
     def _attend(self, promise_id: str, effort: _Effort) -> None:
-        with self._transactions.claim(promise_id) as ours:
-            if not ours:
-                effort.next_at = self._clock() + _LOOK_EVERY
-                return
-            try:
-                promise = self._transactions.read(promise_id)
-            except LookupError:
-                self._complain("a request for storage commitment is damaged and cannot be answered")
-                self._transactions.remove(promise_id)
-                return
-            if effort.verdict is None:
-                effort.verdict = self._decided(promise, effort)
-            if effort.verdict is None:
-                effort.next_at = self._clock() + _UNDECIDED_AGAIN
-                return
-            self._tell(promise, effort, effort.verdict)
+        try:
+            with self._transactions.claim(promise_id) as ours:
+                if ours:
+                    self._keep(promise_id, effort)
+                else:
+                    effort.next_at = self._clock() + _LOOK_EVERY
+        except Exception as error:
+            # The promise stays; most likely our own disk fails
+            effort.next_at = self._clock() + self._settings.retry_initial
+            self._complain(f"storage commitment is put off: {getattr(error, 'strerror', None) or type(error).__name__}")
+            _LOGGER.debug("storage commitment", exc_info=True)
+
+    def _keep(self, promise_id: str, effort: _Effort) -> None:
+        """Raises OSError."""
+        try:
+            promise = self._transactions.read(promise_id)
+        except LookupError:
+            self._complain("a request for storage commitment is damaged and cannot be answered")
+            self._transactions.remove(promise_id)
+            return
+        effort.verdict = self._decided(promise, effort)
+        if effort.verdict is None:
+            effort.next_at = self._clock() + _UNDECIDED_AGAIN
+            return
+        self._tell(promise, effort, effort.verdict)
 
     def _decided(self, promise: Promise, effort: _Effort) -> Verdict | None:
+        """Looked up for every attempt to tell it: a requestor that was away for long is told how it is now."""
         references = promise.transaction.references
         waiting = self._waiting_uids()
         held: Mapping[str, Collection[str]] | None = None
@@ -150,6 +160,8 @@ class CommitmentReporter:
             held = self._holdings(promise.pipeline, (reference.sop_instance_uid for reference in references))
         except OrthancError as error:
             _LOGGER.info("storage commitment: %s", error.comment)
+            if effort.verdict is not None:
+                return effort.verdict
         verdict = judge(references, waiting, held)
         if not verdict.undecided:
             return verdict

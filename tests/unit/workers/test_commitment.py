@@ -186,3 +186,44 @@ def test_a_damaged_promise_is_told_and_does_not_come_again(world: World, tmp_pat
     look(reporter)
     assert (reporter.pending(), world.told) == (0, [])
     assert "damaged" in world.troubles[0]
+
+
+def test_a_requestor_that_was_away_is_told_how_it_is_now(world: World) -> None:
+    world.held = {"1.2.3": {CT}}
+    world.promise()
+    world.unreachable = DestinationUnreachable("away")
+    reporter = world.reporter()
+    look(reporter)
+    world.unreachable, world.held = None, {"1.2.3": {CT}, "1.2.4": {CT}}
+    world.now += 5
+    look(reporter)
+    assert [event_type for _, _, event_type in world.told] == [1]
+
+
+def test_with_orthanc_away_a_requestor_is_told_what_was_decided_before(world: World) -> None:
+    world.promise()
+    world.unreachable = DestinationUnreachable("away")
+    reporter = world.reporter(wait=1)
+    look(reporter)
+    world.unreachable, world.held = None, None
+    world.now += 5
+    look(reporter)
+    assert [event_type for _, _, event_type in world.told] == [1]
+
+
+def test_a_disk_that_fails_puts_a_promise_off_and_does_not_break_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    world.promise()
+    reporter = world.reporter()
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", broken)
+        look(reporter)
+    assert world.troubles == ["storage commitment is put off: Input/output error"]
+    assert look(reporter) == 0, "not at once again"
+    world.now += 5
+    look(reporter)
+    assert [event_type for _, _, event_type in world.told] == [1]
