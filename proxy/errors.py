@@ -2,6 +2,7 @@
 
     ProxyError                  .comment -> (0000,0902) Error Comment
       InvalidIdentifier         .offending_tags -> (0000,0901) Offending Element
+        UnreadableIdentifier    it cannot even be decoded
       InvalidInstance           a received data set that cannot be taken as DICOM
       AccessDenied              the service is not granted to this requestor
       UnknownDestination        a Move Destination nobody has told us of
