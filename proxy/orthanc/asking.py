@@ -21,6 +21,7 @@ from proxy.errors import OrthancUnavailable
 _KEEPALIVE = 0.8  # seconds; Orthanc closes idle connections after 1 s
 _HEADERS_MOST = 1024  # bytes
 _CONNECT_MOST = 0.5  # seconds: whoever asks is in the middle of something
+_IDLE_MOST = 4  # connections that are kept for the next one who asks
 _PAUSE = 5.0  # seconds after a failure to connect
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _CLOSES = re.compile(rb"\r\nconnection: *close\r\n", re.IGNORECASE)
@@ -78,7 +79,11 @@ class Asking:
     def take_back(self, connection: socket.socket) -> None:
         """The connection can be used again."""
         with self._lock:
-            self._idle.append((time.monotonic(), connection))
+            is_wanted = len(self._idle) < _IDLE_MOST
+            if is_wanted:
+                self._idle.append((time.monotonic(), connection))
+        if not is_wanted:
+            self.give_up(connection)
 
     def give_up(self, connection: socket.socket) -> None:
         """The connection cannot be used again."""

@@ -30,7 +30,10 @@ def test_a_program_on_another_address_counts_as_in_use(monkeypatch: pytest.Monke
 def test_the_configuration_loads(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
-    settings = load(write_configuration(folder, Orthanc(tmp_path), Ports(1, 2, 3)), {})
+    orthanc = Orthanc(tmp_path)
+    orthanc.http_port = 4
+    settings = load(write_configuration(folder, orthanc, Ports(1, 2, 3)), {})
     assert (settings.listener.bind_port, settings.destinations["DEST_AET"].port, settings.admin.bind_port) == (1, 2, 3)
     assert settings.storage.path == folder / "proxy"
+    assert settings.backends["orthanc"].url == "http://127.0.0.1:4"
     assert settings.pipelines["dicom_scp"].aet == "HARMONY_SCP"

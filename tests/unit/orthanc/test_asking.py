@@ -170,6 +170,17 @@ def test_half_of_a_backends_connections_are_for_asking(server: Server) -> None:
     assert connections.ask("/instances/x", 3) is not None
 
 
+def test_few_connections_are_kept_for_later(server: Server) -> None:
+    server.answers = [OK % 3 + b"abc"] * 12
+    connections = pool(server.port, connections=12)
+    for expected in (6, 6 + 2):
+        asked = [connections.ask("/instances/x", 3) for _ in range(6)]
+        for one in asked:
+            assert one is not None
+            one.read(5)
+        assert server.connections == expected
+
+
 def test_who_cannot_be_reached_is_left_alone_for_a_while(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.close()
     connections = pool(server.port)
