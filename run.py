@@ -31,16 +31,17 @@ TEST_TOOLS = {  # or library
 }
 SERVICES = {"orthanc", "prometheus"}  # of these packages; nobody asked for them
 
+IN_PARALLEL = "--numprocesses 4 --dist loadfile"  # most of their time tests wait for somebody
 TARGETS = {  # programs of the environment with their arguments
     "setup": [],
     "demo": ["orthanc-proxy demo"],
-    "test": ["python -m pytest"],
+    "test": [f"python -m pytest {IN_PARALLEL}"],
     "unit": ["python -m pytest tests/unit"],
-    "integration": ["python -m pytest tests/integration"],
+    "integration": [f"python -m pytest {IN_PARALLEL} tests/integration"],
     "check": ["ruff check .", "ruff format --check .", "mypy", "lint-imports"],
     "docs": ["orthanc-proxy config docs --write docs/configuration.md"],
     "bench": ["python -m benchmarks"],
-    "fuzz": ["python -m tests.attack --proxy"],
+    "fuzz": ["python -m tests.fuzz"],
     "audit": ["python scripts/audit.py"],
     "lock": ["python scripts/lock.py"],
     "run": ["python"],
