@@ -20,8 +20,9 @@ from proxy.cache.cached import CachedInstance, cached_instance
 from proxy.cache.claims import Claims
 from proxy.cache.coming import Ask, Asked, Coming
 from proxy.cache.files import CacheFiles, Usage, key_of
-from proxy.cache.footer import FOOTER_MOST, Footer, read_footer
+from proxy.cache.footer import Footer
 from proxy.cache.growing import GrowingWriter, Started
+from proxy.cache.reading import Reader
 from proxy.cache.writing import FileWriter, MemoryWriter, Writer, WrongInstance, footer_of
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
@@ -30,7 +31,6 @@ from proxy.events import CacheChanged
 from proxy.journal import Journal
 
 _SMALL = 1 << 20  # bytes; files up to here are written after they were handed out
-_TO_MAP = 128 << 10  # bytes from which mapping a file costs less than copying it
 _TOUCH_EVERY = 60.0  # seconds between two notes that a series is in use
 _TOUCHED_MOST = 10_000
 _CHECK_EVERY = 20  # the budget is checked after each 1/20th of it was written
@@ -67,6 +67,7 @@ class InstanceCache:
         self._lock = threading.Lock()
         self._claims = Claims()
         self._touched: dict[str, float] = {}
+        self._reader = Reader(verify=settings.verify)
         self._written = 0
 
     def __repr__(self) -> str:
@@ -88,12 +89,14 @@ class InstanceCache:
         except ValueError:
             return None
         try:
-            instance = self._open(path, located, was_hit=True)
+            instance = self._reader.open(path, located)
         except OSError:
             return self._waiting(path)
-        if instance is not None:
-            self._touch(located.series_id)
-            self._journal.emit(CacheChanged(hits=1))
+        except ValueError:
+            self._drop(path)
+            return None
+        self._touch(located.series_id)
+        self._journal.emit(CacheChanged(hits=1))
         return instance
 
     def _waiting(self, path: str) -> CachedInstance | None:
@@ -234,31 +237,10 @@ class InstanceCache:
         writer.publish(footer)
         return footer, whole, mapped
 
-    def _open(self, path: str, located: Located, *, was_hit: bool) -> CachedInstance | None:
-        """The file if it is there, sound and the right one; another is removed. Raises OSError."""
-        mapped, whole = None, memoryview(b"")
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            if 0 < located.size < _TO_MAP:
-                whole = memoryview(os.read(descriptor, located.size + FOOTER_MOST))
-            elif os.fstat(descriptor).st_size:  # an empty one cannot be mapped
-                mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-                whole = memoryview(mapped)
-        finally:
-            os.close(descriptor)
-        try:
-            footer = read_footer(whole, verify=self._settings.verify)
-            if footer.key != key_of(located):
-                raise ValueError("another file")
-        except ValueError:
-            whole.release()
-            if mapped is not None:
-                mapped.close()
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-            self._journal.emit(CacheChanged(damaged=1))
-            return None
-        return cached_instance(footer, whole, mapped, was_hit=was_hit)
+    def _drop(self, path: str) -> None:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        self._journal.emit(CacheChanged(damaged=1))
 
     def _touch(self, series_id: str) -> None:
         """Note that a series is in use, at most once a minute."""

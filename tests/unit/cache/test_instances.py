@@ -1,5 +1,7 @@
 """What the cache serves is what Orthanc named, to the last bit, whatever happens to its files and its disk."""
 
+import errno
+import mmap
 import os
 import random
 import resource
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cache import reading
 from proxy.cache.instances import CachedInstance, InstanceCache
 from proxy.config import CacheSettings
 from proxy.dicom.messages import Located
@@ -355,6 +358,21 @@ def test_a_read_only_disk_costs_time_only_and_what_is_on_it_is_served(tmp_path: 
         for located in (kept, other):
             assert world.get(located) == data_set(located.sop_instance_uid, pixels=pixels)
         assert world.archive.downloads == ["1.2.3", "1.2.4"]
+
+
+def test_a_disk_that_fails_under_a_mapped_file_costs_time_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    class BadSector(mmap.mmap):
+        """What the kernel says of a page that cannot be read; touching it would be SIGBUS."""
+
+        def madvise(self, option: int, *range: int) -> None:
+            raise OSError(errno.EFAULT, os.strerror(errno.EFAULT))
+
+    located = world.archive.add("1.2.3", LONG)
+    world.warm(located)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading.mmap, "mmap", BadSector)
+        assert world.cache.lookup(located) is None
+    assert world.get(located) == data_set("1.2.3", pixels=LONG)
 
 
 # ---- several processes
