@@ -32,6 +32,8 @@ TEST_TOOLS = {  # or library
 SERVICES = {"orthanc", "prometheus"}  # of these packages; nobody asked for them
 
 IN_PARALLEL = "--numprocesses 4 --dist loadfile"  # most of their time tests wait for somebody
+ALL_SERVICES = 'pipelines.dicom_scp.services=["echo","find","get","move","store","commitment"]'
+
 TARGETS = {  # programs of the environment with their arguments
     "setup": [],
     "demo": ["orthanc-proxy demo"],
@@ -39,7 +41,10 @@ TARGETS = {  # programs of the environment with their arguments
     "unit": ["python -m pytest tests/unit"],
     "integration": [f"python -m pytest {IN_PARALLEL} tests/integration"],
     "check": ["ruff check .", "ruff format --check .", "mypy", "lint-imports"],
-    "docs": ["orthanc-proxy config docs --write docs/configuration.md"],
+    "docs": [
+        "orthanc-proxy config docs --write docs/configuration.md",
+        f"orthanc-proxy conformance --config config/config.toml --set {ALL_SERVICES} --write CONFORMANCE.md",
+    ],
     "bench": ["python -m benchmarks"],
     "fuzz": ["python -m tests.fuzz"],
     "audit": ["python scripts/audit.py"],

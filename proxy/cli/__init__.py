@@ -2,7 +2,7 @@
 
 import typer
 
-from proxy.cli import cache, check, config, demo, echo, healthcheck, password, serve, spool, version
+from proxy.cli import cache, check, config, conformance, demo, echo, healthcheck, password, serve, spool, version
 
 app = typer.Typer(
     name="orthanc-proxy",
@@ -26,6 +26,7 @@ app.add_typer(cache.app, name="cache")
 app.add_typer(config.app, name="config")
 app.add_typer(spool.app, name="spool")
 app.command("hash-password")(password.hash_password)
+app.command("conformance")(conformance.conformance)
 app.command("version")(version.version)
 
 

@@ -104,8 +104,12 @@ class OrthancClient:
         """The same as last heard, without waiting; None where nothing was heard yet."""
         return self._memory.glance("/modalities", self._modalities)
 
+    def transfer_syntaxes(self) -> tuple[str, ...]:
+        """The transfer syntaxes that Orthanc accepts."""
+        return self._memory.recall("/tools/accepted-transfer-syntaxes", self._transfer_syntaxes)
+
     def known_transfer_syntaxes(self) -> tuple[str, ...] | None:
-        """The transfer syntaxes that Orthanc accepts, as last heard, without waiting; None = nothing heard yet."""
+        """The same as last heard, without waiting; None = nothing heard yet."""
         return self._memory.glance("/tools/accepted-transfer-syntaxes", self._transfer_syntaxes)
 
     def default_encoding(self) -> str:
