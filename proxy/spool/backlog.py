@@ -5,7 +5,7 @@ instance that failed comes back after its own pause and holds up nobody but its 
 """
 
 import heapq
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,7 +29,7 @@ class Backlog:
     """The items that wait for one target. Not safe for threads."""
 
     def __init__(self) -> None:
-        self._lines: dict[Key, deque[Item]] = {}
+        self._lines: dict[Key, list[Item]] = {}  # nearly always of one
         self._ready: OrderedDict[Key, None] = OrderedDict()
         self._pausing: list[tuple[float, int, Key]] = []
         self._numbers = count()
@@ -47,13 +47,12 @@ class Backlog:
         self.count += 1
         self.bytes += item.waiting.size
         if line is None:
-            self._lines[key] = deque([item])
+            self._lines[key] = [item]
             self._ready[key] = None
             return
         line.append(item)
         # The head may be out and stays where it is; the others stand in order of arrival
-        ordered = sorted(list(line)[1:], key=lambda waiting: waiting.waiting.name.number)
-        self._lines[key] = deque([line[0], *ordered])
+        line[1:] = sorted(line[1:], key=lambda waiting: waiting.waiting.name.number)
 
     def take(self, now: float) -> Item | None:
         """The next that may go out; give it back with `done` or `again`."""
@@ -73,7 +72,7 @@ class Backlog:
         """It is over with this one; the next of its UID may go."""
         key = item.waiting.name.key
         line = self._lines[key]
-        line.popleft()
+        del line[0]
         self.count -= 1
         self.bytes -= item.waiting.size
         if line:

@@ -1,6 +1,10 @@
-"""What the forwarder knows of a waiting instance without opening its file."""
+"""What the forwarder knows of a waiting instance without opening its file.
+
+There may be a million of them: what many have in common is kept once.
+"""
 
 from dataclasses import dataclass
+from sys import intern
 from typing import Self
 
 import orjson
@@ -29,10 +33,10 @@ class Waiting:
             name,
             envelope.id,
             size,
-            envelope.pipeline,
-            envelope.calling_aet,
-            envelope.sop_class_uid,
-            envelope.modality,
+            intern(envelope.pipeline),
+            intern(envelope.calling_aet),
+            intern(envelope.sop_class_uid),
+            intern(envelope.modality),
             envelope.received_at,
         )
 
@@ -45,10 +49,14 @@ class Waiting:
     def decode(cls, line: bytes) -> Self:
         """What `encode` made. Raises ValueError."""
         try:
-            path, *facts = orjson.loads(line)
+            path, instance_id, size, pipeline, calling_aet, sop_class_uid, modality, received_at = orjson.loads(line)
             name = parse_path(path)
             if name is None:
                 raise ValueError("not the path of a spool file")
-            return cls(name, *facts)
+            name = name._replace(
+                study_instance_uid=intern(name.study_instance_uid), series_instance_uid=intern(name.series_instance_uid)
+            )
+            shared = intern(pipeline), intern(calling_aet), intern(sop_class_uid), intern(modality)
+            return cls(name, instance_id, size, *shared, received_at)
         except (TypeError, AttributeError) as error:
             raise ValueError("not a waiting instance") from error
