@@ -58,7 +58,7 @@ class Envelope:
             self,
             study_instance_uid=study,
             series_instance_uid=series,
-            modality=modality[:16],
+            modality="".join(filter(str.isprintable, modality))[:16],
             size=size,
             digest=digest,
         )

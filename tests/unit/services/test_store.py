@@ -70,6 +70,15 @@ def test_no_uid_of_a_command_reaches_the_file_system_unchecked(spool: Spool, uid
     assert is_empty(spool)
 
 
+@pytest.mark.parametrize("modality", ["\1" * 16, '"' * 16, "\\" * 16, "\xff" * 40, ""])
+def test_no_value_of_an_instance_is_too_much_for_its_envelope(spool: Spool, modality: str) -> None:
+    study, series = "1." * 31 + "11", "2." * 31 + "22"
+    data = data_set("1.2.3", study=study, series=series, modality=modality, pixels=bytes(300_000))
+    assert store(service(spool), "1.2.3", data) == 0
+    (name,) = spool.names()
+    assert (name.study_instance_uid, len(spool.envelope(name).modality) <= 16) == (study, True)
+
+
 def test_padding_of_uids_is_no_difference(spool: Spool) -> None:
     assert store(service(spool), "1.2.34") == 0
     assert [name.path for name in spool.names()] == [f"{STUDY}/{SERIES}/1.2.34.dcm"]
