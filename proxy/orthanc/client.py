@@ -231,11 +231,19 @@ class OrthancClient:
     def attachment_md5(self, instance_id: str) -> str:
         """MD5 of the stored file, "" where Orthanc keeps none. Raises InstanceGone."""
         path = f"/instances/{_safe(instance_id)}/attachments/dicom/md5"
-        response = self._call("GET", "/instances/{id}/attachments/dicom/md5", lambda: self._api.get(path))
-        if response.status_code == 400:
-            return ""
-        gone_if_missing(response.status_code, response.content)
-        return response.text.strip()
+
+        def attempt() -> str:
+            digest = bytearray()
+            with self._told("GET", "/instances/{id}/attachments/dicom/md5") as outcome:
+                try:
+                    outcome.append(self._bulk.get(path, digest.extend, begin=lambda _: None))
+                except OrthancRefused as error:
+                    if error.http_status != 400:
+                        raise
+                    outcome.append(400)
+            return digest.decode("ascii", "replace").strip()
+
+        return retried(self.backend.retries, attempt)
 
     def put_metadata(self, instance_id: str, number: int, value: str) -> None:
         """Set user metadata (1024 and above) of an instance."""
