@@ -13,7 +13,7 @@ from pydicom.filereader import read_dataset
 
 from proxy.dicom.elements import EXPLICIT_BIG, IMPLICIT_LITTLE, Elements
 from proxy.dicom.structure import check
-from proxy.errors import InvalidIdentifier
+from proxy.errors import InvalidIdentifier, UnreadableIdentifier
 
 PUSH_MODEL = "1.2.840.10008.1.20.1"
 PUSH_MODEL_INSTANCE = "1.2.840.10008.1.20.1.1"
@@ -69,6 +69,15 @@ class Verdict:
 def transaction_of(data: bytes, transfer_syntax: str, max_depth: int) -> Transaction:
     """The Action Information of a request. Raises UnreadableIdentifier, InvalidIdentifier."""
     check(data, transfer_syntax, max_depth=max_depth)
+    try:
+        return _transaction(data, transfer_syntax)
+    except InvalidIdentifier:
+        raise
+    except Exception as error:  # pydicom raises whatever its readers meet
+        raise UnreadableIdentifier("Action Information cannot be decoded") from error
+
+
+def _transaction(data: bytes, transfer_syntax: str) -> Transaction:
     dataset = read_dataset(
         BytesIO(data), transfer_syntax == IMPLICIT_LITTLE, transfer_syntax != EXPLICIT_BIG, bytelength=len(data)
     )

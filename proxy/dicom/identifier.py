@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -94,7 +94,7 @@ def find_keys(data: bytes, transfer_syntax: str, limits: Bounds, default: Charse
     Raises UnreadableIdentifier or InvalidIdentifier.
     """
     dataset, charset = _decoded(data, transfer_syntax, limits, default)
-    spelled = _text_of(dataset.get_item(QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
+    spelled = _text_of(_item(dataset, QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
     level = _level(spelled, [level for level in LEVELS if UNIQUE_KEYS[level] in dataset])
     keys = tuple(_keys(dataset, charset, limits))
     return FindKeys(level, spelled or level, keys, charset)
@@ -107,10 +107,10 @@ def retrieve_keys(data: bytes, transfer_syntax: str, limits: Bounds) -> Retrieve
     Accession Number may stand for the Study Instance UID, as Orthanc allows, too.
     """
     dataset, charset = _decoded(data, transfer_syntax, limits, charset_of([""]))
-    given = {tag: _values(dataset.get_item(tag), "UI" if tag != UNIQUE_KEYS["PATIENT"] else "LO", charset) for tag in
+    given = {tag: _values(_item(dataset, tag), "UI" if tag != UNIQUE_KEYS["PATIENT"] else "LO", charset) for tag in
              UNIQUE_KEYS.values() if tag in dataset}  # fmt: skip
-    accession = _values(dataset.get_item(_ACCESSION_NUMBER), "SH", charset) if _ACCESSION_NUMBER in dataset else ()
-    spelled = _text_of(dataset.get_item(QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
+    accession = _values(_item(dataset, _ACCESSION_NUMBER), "SH", charset) if _ACCESSION_NUMBER in dataset else ()
+    spelled = _text_of(_item(dataset, QUERY_RETRIEVE_LEVEL), "CS", charset).strip()
     level = _level(spelled, [level for level in LEVELS if given.get(UNIQUE_KEYS[level])])
     own = UNIQUE_KEYS[level]
     values: dict[int, tuple[str, ...]] = {}
@@ -140,6 +140,8 @@ def _level(spelled: str, named: Sequence[Level]) -> Level:
 def _exact(tag: int, values: tuple[str, ...], limits: Bounds) -> tuple[str, ...]:
     """The values of a unique key, which must be exact ones. Raises InvalidIdentifier."""
     _bounded(tag, values, limits)
+    if not all(values):
+        raise InvalidIdentifier("an empty value in a list of unique keys", (tag,))
     if any("*" in value or "?" in value for value in values):
         raise InvalidIdentifier("no wildcards in the unique keys of a retrieve", (tag,))
     is_uid = tag not in (UNIQUE_KEYS["PATIENT"], _ACCESSION_NUMBER)
@@ -156,7 +158,7 @@ def _decoded(data: bytes, transfer_syntax: str, limits: Bounds, default: Charset
         dataset = read_dataset(
             BytesIO(data), transfer_syntax == IMPLICIT_LITTLE, transfer_syntax != EXPLICIT_BIG, len(data)
         )
-        item = dataset.get_item(_SPECIFIC_CHARACTER_SET)
+        item = _item(dataset, _SPECIFIC_CHARACTER_SET)
         if item is None:
             return dataset, default
         terms = _raw(item).decode("ascii", "replace").rstrip("\0 ").split("\\")
@@ -172,7 +174,7 @@ def _keys(dataset: Dataset, charset: Charset, limits: Bounds) -> Iterable[Key]:
     for tag in sorted(int(tag) for tag in dataset.keys()):  # noqa: SIM118 - iterating a Dataset would decode it
         if tag in _CONTROL or tag >> 16 < 0x0008 or tag & 0xFFFF == 0:
             continue
-        item = dataset.get_item(tag)
+        item = _item(dataset, tag)
         vr = vr_of(tag, str(item.VR) if item.VR else "")
         if vr == "SQ":
             yield Key(tag, vr, items=_nested(dataset, tag, charset, limits))
@@ -220,6 +222,14 @@ def _values(item: "RawDataElement | DataElement | None", vr: str, charset: Chars
     if vr in ("LT", "ST", "UT", "UR"):  # these never hold more than one value
         return (text.rstrip(" \0"),)
     return tuple(part.strip(" \0") if vr != "PN" else part.rstrip(" \0") for part in text.split("\\"))
+
+
+def _item(dataset: Dataset, tag: int) -> Any:
+    """An element as it came. Raises UnreadableIdentifier: what has undefined length pydicom decodes all the same."""
+    try:
+        return dataset.get_item(tag)
+    except Exception as error:
+        raise UnreadableIdentifier("an element cannot be decoded") from error
 
 
 def _text_of(item: "RawDataElement | DataElement | None", vr: str, charset: Charset) -> str:
