@@ -207,10 +207,16 @@ class Ended(Exception):
 
 @dataclass
 class Peer:
-    """One connection. `accepted` maps the context IDs that were accepted to their transfer syntaxes."""
+    """One connection. `accepted` maps the context IDs that were accepted to their transfer syntaxes.
+
+    `roles` maps SOP classes to the (SCU, SCP) roles that were granted to us; `items` holds the last user information
+    sub-item of each type.
+    """
 
     connection: socket.socket
     accepted: dict[int, str] = field(default_factory=dict)
+    roles: dict[str, tuple[int, int]] = field(default_factory=dict)
+    items: dict[int, bytes] = field(default_factory=dict)
     max_pdu: int = 16384
     _buffer: bytearray = field(default_factory=bytearray)
 
@@ -339,8 +345,19 @@ class Peer:
             value = body[at + 4 : at + 4 + length]
             if kind == 0x21 and value[2] == 0:
                 self.accepted[value[0]] = value[8:].decode()
-            elif kind == 0x50 and value[:1] == b"\x51":
-                self.max_pdu = struct.unpack_from(">L", value, 4)[0]
+            elif kind == 0x50:
+                self._take_user_information(value)
+            at += 4 + length
+
+    def _take_user_information(self, body: bytes) -> None:
+        at = 0
+        while at + 4 <= len(body):
+            kind, length = struct.unpack_from(">BxH", body, at)
+            value = self.items[kind] = body[at + 4 : at + 4 + length]
+            if kind == 0x51:
+                self.max_pdu = struct.unpack(">L", value)[0]
+            elif kind == 0x54:
+                self.roles[value[2:-2].decode()] = (value[-2], value[-1])
             at += 4 + length
 
     def message(self, timeout: float = 5.0) -> Message:

@@ -14,6 +14,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.presentation import build_context
 
 from proxy.config import LimitsSettings
+from proxy.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from proxy.dicom.messages import Outgoing, Receiver
 from proxy.dicom.status import Status
 from proxy.errors import DestinationUnreachable, NoAcceptableContext, ReceiverLost
@@ -133,6 +134,7 @@ def open_receiver(
 ) -> Receiver:
     """Open an association with a Move Destination by pynetdicom. Raises DestinationUnreachable."""
     ae = AE(ae_title=calling_aet)
+    ae.implementation_class_uid, ae.implementation_version_name = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = limits.connect_timeout
     ae.dimse_timeout = limits.response_timeout
     try:

@@ -13,6 +13,7 @@ from pynetdicom.presentation import build_context
 from pynetdicom.transport import ThreadedAssociationServer
 
 from proxy.config import LimitsSettings, Listener
+from proxy.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from proxy.dicom.messages import Admission, Application, Refusal
 from proxy.scp.stock.receiver import cut
 from proxy.scp.stock.serving import Serving, accept, offer_of
@@ -21,6 +22,7 @@ _TICK = 0.05  # seconds between looks while draining
 _LULL = 1.0  # seconds without a request after which a draining server ends an association
 _CUT_AFTER = 2.0  # seconds for peers to close aborted associations before their connections are cut
 _SHUTTING_DOWN = Refusal(2, 3, 1, "shutting down")  # temporary congestion
+_NAMES = (IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME)
 _UNUSED = [build_context("1.2.840.10008.1.1")]  # pynetdicom wants some; the application negotiates
 
 
@@ -68,6 +70,7 @@ class StockServer:
         _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
         for listening, tls in self._listeners:
             ae = AE()
+            ae.implementation_class_uid, ae.implementation_version_name = _NAMES
             ae.maximum_associations = 1 << 20  # counted and refused by the application
             ae.maximum_pdu_size = self._listener.max_pdu
             ae.network_timeout = self._limits.idle_timeout
