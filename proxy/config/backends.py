@@ -1,7 +1,8 @@
 """Settings of what stands behind and beside us: [backends.NAME], [destinations.NAME]."""
 
-from typing import Self
-from urllib.parse import urlsplit
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -27,6 +28,19 @@ class Backend(Table):
     self_modality: str = Field("", description="Orthanc's own modality entry for itself; default: found by AE title")
     dicom_host: str = Field("", description='Its DICOM address, for forward = "dimse"; default: the host of url')
 
+    @model_validator(mode="before")
+    @classmethod
+    def _credentials_of_url(cls, given: Any) -> Any:
+        """Name and password inside the URL become those keys, for the URL is shown in many places; the keys win."""
+        parts = _split(given.get("url")) if isinstance(given, Mapping) else None
+        if parts is None or "@" not in parts.netloc:
+            return given
+        told = {"username": unquote(parts.username or "")}
+        if not given.get("password_file"):
+            told["password"] = unquote(parts.password or "")
+        missing = {key: value for key, value in told.items() if value and not given.get(key)}
+        return {**given, "url": parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), **missing}
+
     @field_validator("url")
     @classmethod
     def _http(cls, url: str) -> str:
@@ -51,6 +65,13 @@ class Backend(Table):
         if self.password_file is not None:
             return self.password_file.read_text(encoding="utf-8").strip()
         return self.password.get_secret_value()
+
+
+def _split(url: object) -> SplitResult | None:
+    try:
+        return urlsplit(url) if isinstance(url, str) else None
+    except ValueError:
+        return None
 
 
 class Destination(Table):

@@ -117,9 +117,6 @@ def _shown(value: object, path: Path) -> str:
 def _masked(value: object, path: Path) -> object:
     if is_secret(path) and (value.get_secret_value() if isinstance(value, SecretStr) else value):
         return "********"
-    if path[-1] == "url" and "@" in str(value):
-        scheme, _, rest = str(value).partition("://")
-        return f"{scheme}://********@{rest.rpartition('@')[2]}"
     return value
 
 

@@ -41,6 +41,32 @@ def test_the_password_is_given_or_read_at_each_start(tmp_path: Path) -> None:
     assert Backend(url="http://x").secret() == ""
 
 
+@pytest.mark.parametrize(
+    ("url", "meant", "username", "password"),
+    [
+        ("http://anna:geheim@orthanc:8042", "http://orthanc:8042", "anna", "geheim"),
+        ("https://anna@[::1]/x", "https://[::1]/x", "anna", ""),
+        ("http://a%40b:p%3Aw%40@orthanc", "http://orthanc", "a@b", "p:w@"),
+    ],
+)
+def test_name_and_password_inside_the_address_are_taken_out_of_it(
+    url: str, meant: str, username: str, password: str
+) -> None:
+    """It is shown in logs and pages."""
+    backend = Backend(url=url)
+    assert (backend.url, backend.username, backend.secret()) == (meant, username, password)
+    assert password == "" or password not in repr(backend)
+
+
+def test_name_and_password_of_their_own_win_over_those_inside_the_address(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("from the file")
+    url = "http://anna:geheim@orthanc"
+    assert Backend(url=url, username="otto", password=SecretStr("x")).secret() == "x"
+    assert Backend(url=url, username="otto").username == "otto"
+    assert Backend(url=url, password_file=file).secret() == "from the file"
+
+
 def test_two_passwords_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="cannot both be given"):
         Backend(url="http://x", password=SecretStr("x"), password_file=tmp_path / "secret")
