@@ -5,9 +5,16 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.instances import instance
+from tests.support.ports import free_port
+from tests.support.proxy_process import Proxy
+from tests.support.scu import associated
+from tests.support.small_disk import fill, remount, small_disk
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,3 +79,32 @@ def test_a_certificate_that_is_none_is_told(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stderr
     assert f"listener.tls.certificate: cannot use {rubbish}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.root
+def test_a_full_disk_and_a_read_only_one_are_told_for_what_they_are(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k") as disk:
+        fill(disk)
+        done = serve(tmp_path, f"storage.path={disk}/storage")
+        assert (done.returncode, done.stderr.split(": ")[:2]) == (2, ["storage.path", "No space left on device"])
+        remount(disk, read_only=True)
+        done = serve(tmp_path, f"storage.path={disk}/storage")
+        assert done.returncode == 2
+        assert done.stderr == f"storage.path: {disk}/storage is on a file system that is mounted read-only\n"
+
+
+def test_a_log_file_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    done = serve(tmp_path, "logging.log_to_file=true", f"logging.log_file_path={tmp_path}/log")
+    assert (done.returncode, done.stderr) == (2, f"logging.log_file_path: Is a directory: {tmp_path}/log\n")
+
+
+def test_a_second_one_on_the_same_storage_is_told_and_disturbs_nobody(
+    tmp_path: Path, start_proxy: Callable[..., Proxy]
+) -> None:
+    proxy = start_proxy(f"http://127.0.0.1:{free_port()}")
+    done = serve(tmp_path, f"storage.path={proxy.storage}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"storage.path: another orthanc-proxy runs on {proxy.storage}"
+    with associated(proxy.dicom_port, proxy.aet) as scu:
+        assert scu.store(instance()) == 0x0000

@@ -15,6 +15,7 @@ from tests.support.population import CT
 from tests.support.proxy_process import Proxy
 from tests.support.rest import assert_same_instances, stored_files
 from tests.support.scu import associated, keys
+from tests.support.waiting import wait_until
 
 
 def _workers(proxy: Proxy) -> list[psutil.Process]:
@@ -80,3 +81,22 @@ def _served(worker: psutil.Process, port: int) -> int:
     """How many established connections of the DICOM port this process holds."""
     connections = worker.net_connections(kind="tcp")
     return sum(1 for item in connections if item.status == psutil.CONN_ESTABLISHED and item.laddr.port == port)
+
+
+def test_a_reload_that_needs_a_new_backend_is_refused_and_nobody_dies_of_it(
+    one_orthanc: Orthanc, start_proxy: Callable[..., Proxy]
+) -> None:
+    proxy = start_proxy(one_orthanc)
+    before = [worker.pid for worker in _workers(proxy)]
+    sound = proxy.config_file.read_text()
+    more = f'\n[backends.second]\nurl = "{one_orthanc.url}"\n[pipelines.second]\naet = "SECOND"\nbackend = "second"\n'
+    proxy.config_file.write_text(sound + more)
+    proxy.child.signal(signal.SIGHUP)
+    wait_until(lambda: "needs a restart" in proxy.log)
+    proxy.config_file.write_text(sound + '\n[pipelines.third]\naet = "THIRD"\n')
+    proxy.child.signal(signal.SIGHUP)
+    wait_until(lambda: "the configuration was read again" in proxy.log)
+    for aet in (proxy.aet, "THIRD"):
+        with associated(proxy.dicom_port, aet) as scu:
+            assert scu.echo() == 0x0000
+    assert [worker.pid for worker in _workers(proxy)] == before
