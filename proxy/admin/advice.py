@@ -49,9 +49,12 @@ _STATE = {
 
 def for_deed(deed: Deed) -> str:
     """About a failed operation."""
-    if not deed.bad:
-        return ""
-    return _BY_COMMAND.get((deed.command, deed.status)) or _STATUS.get(deed.status, "")
+    return for_status(deed.command, deed.status) if deed.bad else ""
+
+
+def for_status(command: str, status: int) -> str:
+    """About a failure status of ours."""
+    return _BY_COMMAND.get((command, status)) or _STATUS.get(status, "")
 
 
 def for_story(story: Story) -> str:

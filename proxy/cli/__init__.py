@@ -2,7 +2,21 @@
 
 import typer
 
-from proxy.cli import cache, check, config, conformance, demo, echo, healthcheck, password, serve, spool, version
+from proxy.cli import (
+    cache,
+    check,
+    config,
+    conformance,
+    demo,
+    doctor,
+    echo,
+    healthcheck,
+    password,
+    serve,
+    spool,
+    support,
+    version,
+)
 
 app = typer.Typer(
     name="orthanc-proxy",
@@ -19,6 +33,7 @@ def orthanc_proxy() -> None:
 
 app.command("serve")(serve.serve)
 app.command("check")(check.check)
+app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)
 app.command("echo")(echo.echo)
 app.command("healthcheck")(healthcheck.healthcheck)
@@ -27,6 +42,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(spool.app, name="spool")
 app.command("hash-password")(password.hash_password)
 app.command("conformance")(conformance.conformance)
+app.command("support-bundle")(support.support_bundle)
 app.command("version")(version.version)
 
 

@@ -5,12 +5,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from proxy.config.folders import nearest
+
 
 @contextlib.contextmanager
 def as_owner_of(folder: Path) -> Iterator[None]:
     """Inside, root acts as the user whom `folder`, or what there is of it, belongs to. Others act as they are."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    owner = there.stat()
+    owner = nearest(folder).stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return

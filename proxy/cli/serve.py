@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from proxy.cli.options import Config, Overrides, assignments, configuration, refuse
-from proxy.cli.preflight import preflight
 from proxy.config.file import load
+from proxy.doctor.preflight import preflight
 from proxy.errors import ConfigError
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
 from pynetdicom.sop_class import (
     PatientRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelFind,
@@ -23,6 +21,7 @@ from proxy.demo.pixels import digest
 from proxy.demo.programs import dcmtk_program
 from proxy.demo.receiver import Receiver
 from proxy.demo.samples import SyntheticSeries
+from proxy.doctor import scu
 from proxy.echo import Address, EchoFailed, echo
 
 CALLING_AET = "DEMO_SCU"
@@ -86,18 +85,16 @@ class SelfCheck:
         with warnings.catch_warnings(action="ignore"):  # a lone * is no UID, but a legal question
             for keyword, value in keys.items():
                 setattr(identifier, keyword, value)
-        model = PatientRootQueryRetrieveInformationModelFind
-        if root == "S":
-            model = StudyRootQueryRetrieveInformationModelFind
-        association = _associate(self.target, model)
-        began, matches, final = time.monotonic(), 0, "no answer"
-        for status, match in association.send_c_find(identifier, model) if association.is_established else ():
-            matches += match is not None
-            final = f"{status.Status:04X}" if "Status" in status else "aborted"
-        seconds = time.monotonic() - began
-        association.release()
-        well = final == "0000" and matches == expected
-        return Row(what, f"{expected} matches", f"{matches} matches" + ("" if well else f", {final}"), well, seconds)
+        model = StudyRootQueryRetrieveInformationModelFind
+        if root == "P":
+            model = PatientRootQueryRetrieveInformationModelFind
+        try:
+            answer = scu.find(self.target, CALLING_AET, model, identifier)
+        except scu.NotAssociated as error:
+            return Row(what, f"{expected} matches", str(error), False)
+        well = answer.status == 0 and answer.matches == expected
+        got = f"{answer.matches} matches" + ("" if well else f", {answer.outcome}")
+        return Row(what, f"{expected} matches", got, well, answer.seconds)
 
     def _get(self, what: str, stored: Mapping[str, str]) -> Row:
         """By DCMTK's getscu, a client that is none of ours."""
@@ -127,18 +124,15 @@ class SelfCheck:
         identifier.StudyInstanceUID = self.series.study_instance_uid
         self.receiver.clear()
         what = f"{what} to {self.receiver.aet}"
-        association = _associate(self.target, model)
-        if not association.is_established:
-            return Row(what, f"{len(stored)} instances", "no association", False)
-        began, final = time.monotonic(), "aborted"
-        for status, _ in association.send_c_move(identifier, self.receiver.aet, model):
-            final = f"{status.Status:04X}" if "Status" in status else "aborted"
-        seconds = time.monotonic() - began
-        association.release()
-        if final != "0000":
-            return Row(what, f"{len(stored)} instances", f"status {final}, {self.receiver.count} came", False, seconds)
+        try:
+            answer = scu.move(self.target, CALLING_AET, model, identifier, self.receiver.aet)
+        except scu.NotAssociated as error:
+            return Row(what, f"{len(stored)} instances", str(error), False)
+        if answer.status != 0:
+            words = f"{answer.outcome}, {self.receiver.count} came"
+            return Row(what, f"{len(stored)} instances", words, False, answer.seconds)
         came = self.receiver.received
-        return _transfer(what, stored, self.receiver.count, came == dict(stored), self.receiver.bytes, seconds)
+        return _transfer(what, stored, self.receiver.count, came == dict(stored), self.receiver.bytes, answer.seconds)
 
 
 def _transfer(what: str, stored: Mapping[str, str], count: int, same: bool, size: int, seconds: float) -> Row:
@@ -151,10 +145,3 @@ def getscu(target: Address, series: SyntheticSeries) -> list[str]:
     """The command that fetches the study of `series`."""
     keys = ["-k", "0008,0052=STUDY", "-k", f"0020,000D={series.study_instance_uid}"]
     return ["-S", "-aec", target.aet, *keys, target.host, str(target.port)]
-
-
-def _associate(target: Address, model: str) -> Association:
-    entity = ApplicationEntity(ae_title=CALLING_AET)
-    entity.dimse_timeout = 300
-    entity.add_requested_context(model)
-    return entity.associate(target.host, target.port, ae_title=target.aet)

@@ -33,7 +33,7 @@ def test_a_file_in_the_way_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_somebody_else_is_told_with_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode, **how: False)
     (told,) = unwritable(settings(tmp_path, tmp_path / "x.log", log_to_file=False))
     assert told == f"storage.path: user {os.getuid()} may not write to {tmp_path}, which belongs to user {os.getuid()}"
 

@@ -11,12 +11,12 @@ from proxy.tls import destination_context, listener_context
 
 def preflight(settings: Settings) -> None:
     """Raises ConfigError with all that is wrong."""
-    complaints = [*unwritable(settings), *_certificates(settings)]
+    complaints = [*unwritable(settings), *bad_certificates(settings)]
     if complaints:
         raise ConfigError(complaints)
 
 
-def _certificates(settings: Settings) -> Iterator[str]:
+def bad_certificates(settings: Settings) -> Iterator[str]:
     """What is wrong with certificates and keys, as far as the files can tell."""
     contexts: list[Callable[[], object]] = [partial(listener_context, settings.listener.tls)]
     contexts += [partial(destination_context, name, one) for name, one in settings.destinations.items()]
