@@ -7,19 +7,16 @@ import contextlib
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from pydicom.dataset import FileDataset
-from pydicom.uid import SecondaryCaptureImageStorage
-from pynetdicom import AE
 
 from proxy.demo.orthanc import Orthanc
 from tests.support.instances import series
+from tests.support.modality import Sender
 from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
 from tests.support.rest import assert_same_instances, stored_files
@@ -31,46 +28,6 @@ _MANY = int(os.environ.get("SOAK_INSTANCES", "2000"))
 _SENDERS = 8
 
 pytestmark = pytest.mark.timeout(120 + _MANY // 10)
-
-
-class Sender(threading.Thread):
-    """A modality: sends one after the other, and once more after a while what was not acknowledged."""
-
-    def __init__(self, proxy: Proxy, images: list[FileDataset]) -> None:
-        super().__init__(daemon=True)
-        self.acknowledged: list[FileDataset] = []
-        self.refused: list[int] = []
-        self.broken = 0
-        self.hurry = threading.Event()
-        self._proxy = proxy
-        self._left = list(images)
-
-    def run(self) -> None:
-        while self._left:
-            ae = AE("MODALITY")
-            ae.add_requested_context(SecondaryCaptureImageStorage)
-            ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 10
-            association = ae.associate("127.0.0.1", self._proxy.dicom_port, ae_title=self._proxy.aet)
-            if association.is_established:
-                self._send(association.send_c_store)
-                self.broken += bool(self._left)
-                association.release() if association.is_established else association.abort()
-            else:
-                time.sleep(0.05)
-
-    def _send(self, store: Callable[[FileDataset], object]) -> None:
-        while self._left:
-            try:
-                status = store(self._left[0]).get("Status")  # type: ignore[attr-defined]
-            except (RuntimeError, ValueError):  # the association is gone
-                return
-            if status is None:
-                return
-            if status == 0x0000:
-                self.acknowledged.append(self._left.pop(0))
-                self.hurry.wait(0.03)
-            else:
-                self.refused.append(int(status))
 
 
 def kill_worker(proxy: Proxy) -> None:
