@@ -11,6 +11,7 @@ from proxy.cli import (
     doctor,
     echo,
     healthcheck,
+    init,
     password,
     serve,
     spool,
@@ -32,6 +33,7 @@ def orthanc_proxy() -> None:
 
 
 app.command("serve")(serve.serve)
+app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("demo")(demo.demo)

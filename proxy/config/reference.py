@@ -65,7 +65,7 @@ def toml(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(toml(item) for item in value)}]"
     if isinstance(value, Mapping):
-        pairs = ", ".join(f"{_key(str(name))} = {toml(inner)}" for name, inner in value.items())
+        pairs = ", ".join(f"{toml_key(str(name))} = {toml(inner)}" for name, inner in value.items())
         return f"{{ {pairs} }}" if pairs else "{}"
     return json.dumps(str(value), ensure_ascii=False)
 
@@ -77,7 +77,8 @@ def _size(value: int) -> str:
     return str(int(value))
 
 
-def _key(name: str) -> str:
+def toml_key(name: str) -> str:
+    """A key as TOML writes it, quoted where it must be."""
     return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
 
 
@@ -89,7 +90,7 @@ def effective(settings: BaseModel, origins: Mapping[Path, str]) -> Iterator[str]
 def _table(table: BaseModel, path: Path, origins: Mapping[Path, str], *, is_array: bool) -> Iterator[str]:
     deeper: list[tuple[BaseModel, Path, bool]] = []
     if path:
-        name = dotted(tuple(_key(part) for part in path if isinstance(part, str)))
+        name = dotted(tuple(toml_key(part) for part in path if isinstance(part, str)))
         yield f"[[{name}]]" if is_array else f"[{name}]"
     for key in type(table).model_fields:
         value, place = getattr(table, key), (*path, key)
