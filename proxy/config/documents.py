@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -12,6 +12,7 @@ from proxy.config.positions import key_lines
 
 _NAMED = ("pipelines", "backends", "destinations")
 """Groups whose tables the user names; each such table is whole in one file."""
+_DEEPEST = 24  # tables and lists inside each other
 
 
 @dataclass
@@ -57,7 +58,8 @@ def _add(tree: Tree, path: FilePath) -> None:
     try:
         text = path.read_text(encoding="utf-8")
         data = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        _check_measure(data)
+    except (OSError, ValueError, RecursionError) as error:
         tree.broken = True
         tree.complaints.append(_unreadable(path, error))
         return
@@ -65,7 +67,27 @@ def _add(tree: Tree, path: FilePath) -> None:
     _merge(tree, data, origins, ())
 
 
-def _unreadable(path: FilePath, error: OSError | ValueError) -> str:
+def _check_measure(data: Mapping[str, Any]) -> None:
+    """Raises RecursionError, ValueError for what tomllib reads, but nobody else could."""
+    level: list[Any] = [data]
+    for _ in range(_DEEPEST):
+        if any(isinstance(value, int) and value.bit_length() > 63 for value in level):
+            raise ValueError("an integer of more than 64 bits")
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return
+    raise RecursionError
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _unreadable(path: FilePath, error: OSError | ValueError | RecursionError) -> str:
+    if isinstance(error, RecursionError):
+        return f"{path}: is nested too deep"
     if isinstance(error, OSError):
         return f"{path}: cannot be read: {error.strerror or error}"
     if isinstance(error, UnicodeDecodeError):

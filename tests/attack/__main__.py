@@ -46,7 +46,8 @@ def _plain_victim(folder: Path) -> Iterator[Victim]:
         process.wait()
 
 
-def _tell(verdict: Verdict) -> None:
+def tell(verdict: Verdict) -> None:
+    """A line for each attack as it ends."""
     mark = "FAILED  " if verdict.complaints else "survived"
     print(f"{mark} {verdict.seconds:5.1f} s  {verdict.attack}  {'; '.join(verdict.complaints)}", flush=True)
 
@@ -66,7 +67,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         target = _plain_victim(Path(folder)) if options.plain else proxy_victim(Path(folder), wire=options.wire)
         with target as victim:
-            verdicts = run_all(chosen, victim, _tell)
+            verdicts = run_all(chosen, victim, tell)
             alive = psutil.pid_exists(victim.pid)
     failed = [verdict for verdict in verdicts if verdict.complaints]
     print(

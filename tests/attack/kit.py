@@ -120,13 +120,13 @@ class _Peak(threading.Thread):
         self._pid, self._port = pid, port
 
     def run(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.wait(0.05):
             self.highest = max(self.highest, _memory(self._pid))
 
     def stop(self) -> int:
         self._over.set()
         self.join()
-        return self.highest
+        return max(self.highest, _memory(self._pid))
 
 
 def _memory(pid: int) -> int:

@@ -45,7 +45,12 @@ def victim_orthanc(folder: Path) -> Iterator[tuple[Orthanc, str]]:
 def proxy_victim(folder: Path, *, wire: str = "fast", workers: int = 1) -> Iterator[Victim]:
     """The proxy before such an Orthanc; all that it may hold on to is warmed up."""
     with victim_orthanc(folder) as (orthanc, bulk_uid):
-        overrides = {"limits": LIMITS, "listener": {"wire": wire}, "proxy": {"workers": workers}}
+        overrides = {
+            "limits": LIMITS,
+            "listener": {"wire": wire},
+            "proxy": {"workers": workers},
+            "backends": {"orthanc": {"connections": 4}},  # that are kept: what is left behind must not hide among them
+        }
         proxy = Proxy(settings(orthanc.url, folder / "storage", overrides), folder / "proxy").start()
         try:
             for _ in range(20):

@@ -166,12 +166,18 @@ def store_response(sop_class: str, sop_instance: str, *, answers: int, status: i
     return command(C_STORE | 0x8000, sop_class=sop_class, answers=answers, extra=tail)
 
 
+_NUMBERS = frozenset(
+    (0, 0x0100, 0x0110, 0x0120, 0x0700, 0x0800, 0x0900, 0x1002, 0x1008, *range(0x1020, 0x1024), 0x1031)
+)
+
+
 def elements(data: bytes) -> dict[int, bytes]:
     """The elements of a flat data set in Implicit VR Little Endian, padding removed."""
     found, at = {}, 0
     while at + 8 <= len(data):
         group, number, length = struct.unpack_from("<HHL", data, at)
-        found[group << 16 | number] = data[at + 8 : at + 8 + length].rstrip(b"\0 ")
+        padding = b"\0" if not group and number in _NUMBERS else b"\0 "  # the number 32 is no space
+        found[group << 16 | number] = data[at + 8 : at + 8 + length].rstrip(padding)
         at += 8 + length
     return found
 
