@@ -70,6 +70,7 @@ def test_whatever_was_acknowledged_when_the_power_went_out_is_there_and_arrives(
         proxy.kill()
         for sender in sent:
             sender.give_up()
+    image.unlink()
 
 
 def _uid(image: object) -> str:
