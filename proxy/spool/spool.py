@@ -113,13 +113,13 @@ class Spool:
 
     def lack_of_room(self) -> str:
         """Why C-STORE would be refused now, in words; "" = it would not."""
-        return self._lack_of_room(others=self.ledger.reserved()[1])
+        return self._lack_of_room(*self.ledger.reserved())
 
-    def _lack_of_room(self, others: int) -> str:
-        """For one instance beside so many that are open, each of which may write one step more."""
+    def _lack_of_room(self, reserved: int, others: int) -> str:
+        """For one instance beside `others` that are open, each of which may write one step more."""
         return lack_of_room(
             self._settings,
-            used=self.ledger.used + self.ledger.reserved()[0],
+            used=self.ledger.used + reserved,
             count=self.ledger.count + others + 1,
             free=_free(self._incoming) - others * RESERVED_STEP,
             wanted=RESERVED_STEP,
@@ -127,7 +127,8 @@ class Spool:
 
     def _reserve(self, size: int) -> None:
         with self.ledger.mutex():
-            why = self._lack_of_room(others=self.ledger.reserved()[1] - 1)
+            reserved, opened = self.ledger.reserved()
+            why = self._lack_of_room(reserved, opened - 1)
             if why:
                 raise SpoolFull(why)
             self.ledger.reserve(size, 0)
