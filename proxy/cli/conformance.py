@@ -29,8 +29,11 @@ def conformance(
     text = markdown(statement) if form == "md" else as_json(statement).decode()
     if write is None:
         typer.echo(text, nl=False)
-    else:
+        return
+    try:
         write.write_text(text, encoding="utf-8")
+    except OSError as error:
+        fail(f"{write} cannot be written: {error.strerror or error}")
 
 
 def _origins(loaded: Configuration) -> Iterator[str]:
