@@ -2,9 +2,9 @@
 PYTHON ?= python3
 ARGS ?=
 
-.PHONY: setup demo test unit integration check format docs lock bench fuzz audit clean
+.PHONY: setup demo test unit integration check format docs lock bench fuzz soak audit clean
 
-setup demo test unit integration check docs bench fuzz audit:
+setup demo test unit integration check docs bench fuzz soak audit:
 	@$(PYTHON) run.py $@ $(ARGS)
 
 format:

@@ -47,6 +47,7 @@ TARGETS = {  # programs of the environment with their arguments
     ],
     "bench": ["python -m benchmarks"],
     "fuzz": ["python -m tests.fuzz"],
+    "soak": ["python -m tests.soak"],
     "audit": ["python scripts/audit.py"],
     "lock": ["python scripts/lock.py"],
     "run": ["python"],
