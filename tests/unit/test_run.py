@@ -165,6 +165,7 @@ def test_only_what_a_target_needs_is_installed(bare: Callable[[str], list[set[st
         "demo": [{"orthanc", "dcmtk"}],
         "bench": [{"orthanc", "dcmtk"}],
         "fuzz": [{"orthanc", "dcmtk"}],
+        "soak": [{"orthanc", "dcmtk"}],
         "test": [{"orthanc", "dcmtk"}, {"chromium", "libatomic1", "prometheus", "docker-compose", "systemd"}],
     }
     needed["integration"] = needed["test"]
