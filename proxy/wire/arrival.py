@@ -45,7 +45,6 @@ class Arrival:
         self.deadline = time.monotonic() + limits.request_timeout
         self.peer = Peer(_plain(str(address[0])), int(address[1]), tls=tls is not None)
         self.socket = connected
-        self._limits = limits
         self._allowed = {pdu.ASSOCIATE_RQ: int(limits.association_request)}
         self._received = bytearray()
         self._handshake = tls is not None
@@ -98,7 +97,7 @@ class Arrival:
             if len(self._received) > 6 + length:
                 raise pdu.InvalidPdu("something follows the request before it is answered", _UNEXPECTED)
             with memoryview(self._received) as whole:
-                return parse_request(whole[6:], self.peer, self._limits)
+                return parse_request(whole[6:], self.peer)
         except pdu.InvalidPdu as error:
             raise TurnedAway(str(error), error.abort) from error
         except Refused as error:

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proxy.config import LimitsSettings
 from proxy.dicom.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from proxy.dicom.messages import Offer, OfferedContext, Peer, Refusal, UserIdentity
 from proxy.wire import items as it
@@ -39,8 +38,11 @@ class _User:
     extended: dict[str, bytes] = field(default_factory=dict)
 
 
-def parse_request(body: memoryview, peer: Peer, limits: LimitsSettings) -> Offer:
-    """The offer in the variable field of an A-ASSOCIATE-RQ. Raises InvalidPdu or Refused."""
+def parse_request(body: memoryview, peer: Peer) -> Offer:
+    """The offer in the variable field of an A-ASSOCIATE-RQ. Raises InvalidPdu or Refused.
+
+    IDs are odd and unique: there are no more than 128 contexts.
+    """
     if len(body) < _FIXED.size:
         raise InvalidPdu("the request is too short")
     version, called, calling = _FIXED.unpack_from(body)
@@ -55,11 +57,11 @@ def parse_request(body: memoryview, peer: Peer, limits: LimitsSettings) -> Offer
             _check_application_context(value)
         elif item_type == it.CONTEXT_RQ_ITEM:
             context = _context(value)
-            if context.context_id in contexts or len(contexts) >= limits.contexts:
-                raise InvalidPdu("a presentation context ID comes twice, or there are too many contexts")
+            if context.context_id in contexts:
+                raise InvalidPdu("a presentation context ID comes twice")
             contexts[context.context_id] = context
         elif item_type == it.USER_INFORMATION_ITEM:
-            users.append(_user(value, limits.smallest_peer_pdu))
+            users.append(_user(value))
     if names != 1 or len(users) != 1 or not contexts:
         raise InvalidPdu("items of the request are missing or doubled")
     user = users[0]
@@ -161,13 +163,11 @@ def _context(value: memoryview) -> OfferedContext:
     return OfferedContext(value[0], abstract[0], tuple(dict.fromkeys(transfer)))
 
 
-def _user(value: memoryview, smallest_pdu: int) -> _User:
+def _user(value: memoryview) -> _User:
     user = _User()
     for item_type, part in it.items(value):
         if item_type == it.MAXIMUM_LENGTH_ITEM:
             user.max_pdu = parse_maximum(part)
-            if 0 < user.max_pdu < smallest_pdu:
-                raise Refused(Refusal(1, 1, 1, f"the requestor can receive only {user.max_pdu} bytes per PDU"))
         elif item_type == it.IMPLEMENTATION_CLASS_ITEM:
             user.implementation_class_uid = it.uid(part)
         elif item_type == it.IMPLEMENTATION_VERSION_ITEM:

@@ -83,11 +83,11 @@ def _pdu(data: bytes) -> None:
 
 def _request(data: bytes) -> None:
     try:
-        offer = parse_request(memoryview(data)[6:], _PEER, LIMITS)
+        offer = parse_request(memoryview(data)[6:], _PEER)
     except (InvalidPdu, Refused):
         return
     ids = [context.context_id for context in offer.contexts]
-    assert 1 <= len(ids) == len(set(ids)) <= LIMITS.contexts
+    assert 1 <= len(ids) == len(set(ids)) <= 128
     assert all(number % 2 for number in ids)
     for title in (offer.calling_aet, offer.called_aet):
         assert 1 <= len(title) <= 16

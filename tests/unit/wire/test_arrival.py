@@ -18,7 +18,7 @@ from proxy.wire.arrival import Arrival, TurnedAway, Wait
 from tests.support import raw
 from tests.unit.wire.serving import chunks
 
-LIMITS = LimitsSettings(association_request=4096, contexts=4, smallest_peer_pdu=1018)
+LIMITS = LimitsSettings(association_request=4096)
 _FROM = ("192.0.2.7", 4711)
 Pair = tuple[Arrival, socket.socket]
 
@@ -102,7 +102,6 @@ _ABORTS = {
     "a request longer than allowed": (struct.pack(">BxL", 1, 4097), 6),
     "a request that is cut short": (raw.pdu(1, bytes(10)), 6),
     "items that overrun": (raw.request("PROXY", presentation=raw.item(0x20, b"", 900)), 6),
-    "too many contexts": (raw.request("PROXY", [(2 * n + 1, raw.CT, (raw.IMPLICIT,)) for n in range(5)]), 6),
     "something behind the request": (raw.request("PROXY") + b"x", 2),
     "an HTTP request": (b"GET / HTTP/1.1\r\n\r\n", 1),
 }
@@ -123,7 +122,6 @@ _REJECTS = {
     "another application context": (raw.request("PROXY", application=raw.item(0x10, b"1.2.3")), (1, 1, 2)),
     "no calling AE title": (raw.request("PROXY", calling=b" " * 16), (1, 1, 3)),
     "a called AE title of other characters": (raw.request(b"PR\xd6XY".ljust(16)), (1, 1, 7)),
-    "a peer that can receive next to nothing": (raw.request("PROXY", max_pdu=100), (1, 1, 1)),
 }
 
 

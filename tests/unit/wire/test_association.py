@@ -160,6 +160,31 @@ def test_a_service_is_closed_when_the_peer_goes_away(peer: raw.Peer, served: Ser
     assert served.application.ending()[0] == "lost"
 
 
+def test_a_service_is_closed_when_it_is_done(peer: raw.Peer, served: Serving) -> None:
+    class Responses:
+        """Not a generator, which would be closed anyhow once nobody holds it."""
+
+        def __init__(self) -> None:
+            self.left, self.closed = [Response(0)], 0
+
+        def __iter__(self) -> "Responses":
+            return self
+
+        def __next__(self) -> Response:
+            if not self.left:
+                raise StopIteration
+            return self.left.pop()
+
+        def close(self) -> None:
+            self.closed += 1
+
+    responses = Responses()
+    served.application.answers["C-FIND"] = lambda request: responses
+    _ask(peer)
+    assert peer.message().status == 0
+    assert settles(lambda: responses.closed == 1)
+
+
 def _raising(error: Exception, after: int = 0) -> Callable[[Request], Iterator[Response]]:
     def answer(request: Request) -> Iterator[Response]:
         yield from [Response(_PENDING, Bytes(b"ab"))] * after
@@ -193,6 +218,7 @@ def test_without_exactly_one_final_response_it_is_aborted(
     _answering(served, "C-FIND", *responses)
     _ask(peer)
     assert peer.ending(2, closing=False) == "aborted 0/0"
+    assert served.application.ending() == ("aborted", "internal error: no final response")
 
 
 # ------------------------------------------------------------------ C-STORE

@@ -354,6 +354,14 @@ def test_however_busily_a_request_comes_it_is_ended_after_the_idle_time() -> Non
         sending.join()
 
 
+def test_the_idle_time_of_a_request_runs_where_it_says_nothing_more() -> None:
+    with wired(LIMITS.model_copy(update={"idle_timeout": 0.1, "pdu_timeout": 5})) as patient:
+        patient.send(find(1, bytes(100), 50)[:-62])
+        began = time.monotonic()
+        assert _ending(patient.channel.next_request).how == "timeout"
+        assert time.monotonic() - began < 1
+
+
 def test_an_instance_may_take_longer_than_the_idle_time_while_it_comes(line: Wired) -> None:
     command, data = _pdus(store(1, b""))[:1], _pdus(store(1, bytes(60), 2))[-30:]
     sending = _one_by_one(line, command + data, 0.02)
@@ -399,6 +407,7 @@ def test_cancels_that_come_too_late_never_hide_one_that_does_not(line: Wired) ->
         assert not line.channel.is_cancelled(message_id)
         line.send(cancel(message_id), cancel(message_id + 500))
         assert settles(lambda number=message_id: line.channel.is_cancelled(number))
+    assert len(line.channel._cancelled) <= 2, "they are remembered for ever"
 
 
 def test_a_flood_of_cancels_does_not_keep_us_from_working(line: Wired) -> None:
@@ -556,7 +565,7 @@ def test_an_instance_arrives_as_it_is_in_however_many_pieces_it_comes(
             if control == 2:
                 break
         assert b"".join(parts) == data
-        assert all(parts[:-1]), "an empty fragment in the middle"
+        assert all(parts if data else parts[:-1]), "an empty fragment"
         assert line.is_silent()
 
 

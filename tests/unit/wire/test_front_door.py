@@ -177,6 +177,7 @@ def test_a_parting_connection_is_seen_out(door: Door) -> None:
     door.door.see_out(transport)
     peer.send(b"more that nobody reads")
     assert peer.ending(0.2) == "released", "the last PDU was lost"
+    assert transport._socket.fileno() >= 0, "it is closed on the peer, who has not closed yet"
     peer.close()
     assert settles(lambda: transport._socket.fileno() < 0)
 

@@ -25,6 +25,13 @@ def test_items_come_out_as_they_went_in(wanted: list[tuple[int, bytes]]) -> None
     assert [(kind, bytes(value)) for kind, value in it.items(memoryview(field))] == wanted
 
 
+@pytest.mark.parametrize("excess", [1, 2, 4, 5, 60000])
+def test_an_item_that_runs_over_the_end_is_invalid(excess: int) -> None:
+    whole, last = it.item(0x10, b"1.2"), struct.pack(">BxH", 0x40, 3 + excess) + b"1.2"
+    with pytest.raises(InvalidPdu):
+        list(it.items(memoryview(whole + last)))
+
+
 @pytest.mark.parametrize("raw", [b"1.2.3", b"1.2.3\0", b"1.2.3 ", b"1.2.3\0\0"])
 def test_a_padded_uid_is_read(raw: bytes) -> None:
     assert it.uid(raw) == "1.2.3"

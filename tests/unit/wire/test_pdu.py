@@ -70,7 +70,16 @@ def test_any_field_gives_fragments_or_is_invalid(field: bytes) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [b"", b"\0", b"\0\0\0\1\1\1", b"\0\0\0\0", struct.pack(">LBB", 0xFFFFFFFF, 1, 3), struct.pack(">LBB", 3, 1, 3)],
+    [
+        b"",
+        b"\0",
+        b"\0\0\0\1\1\1",
+        b"\0\0\0\0",
+        b"\0\0\0\0" + struct.pack(">LBB", 2, 1, 3),
+        b"\0\0\0\1\1" + struct.pack(">LBB", 2, 1, 3),
+        struct.pack(">LBB", 0xFFFFFFFF, 1, 3),
+        struct.pack(">LBB", 3, 1, 3),
+    ],
 )
 def test_pdvs_that_do_not_add_up_are_invalid(field: bytes) -> None:
     with pytest.raises(pdu.InvalidPdu):

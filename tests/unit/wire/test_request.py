@@ -10,18 +10,16 @@ from pynetdicom.pdu import A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import A_ASSOCIATE, MaximumLengthNotification, UserIdentityNegotiation
 from pynetdicom.presentation import build_context
 
-from proxy.config import LimitsSettings
 from proxy.dicom.messages import Offer, OfferedContext, Peer, UserIdentity
 from proxy.wire.pdu import InvalidPdu
 from proxy.wire.request import Refused, encode_request, parse_request
 from tests.support import raw
 
 PEER = Peer("192.0.2.7", 104)
-LIMITS = LimitsSettings()
 
 
-def parse(whole: bytes, limits: LimitsSettings = LIMITS) -> Offer:
-    return parse_request(memoryview(whole)[6:], PEER, limits)
+def parse(whole: bytes) -> Offer:
+    return parse_request(memoryview(whole)[6:], PEER)
 
 
 def test_what_pynetdicom_sends_is_understood() -> None:
@@ -118,8 +116,6 @@ def test_legal_or_harmless_oddities_are_tolerated(whole: bytes) -> None:
         (raw.request("X", calling=""), (1, 1, 3)),
         (raw.request("X", calling="\x1b[2J"), (1, 1, 3)),
         (raw.request("X", application=raw.item(0x10, b"1.2.3")), (1, 1, 2)),
-        (raw.request("X", max_pdu=1), (1, 1, 1)),
-        (raw.request("X", max_pdu=1017), (1, 1, 1)),
     ],
 )
 def test_legal_requests_that_cannot_be_served_are_rejected(whole: bytes, answer: tuple[int, int, int]) -> None:
@@ -183,12 +179,11 @@ def test_extended_negotiation_is_read_for_each_sop_class() -> None:
     assert parse(_user(asked)).extended == {raw.STUDY_FIND: b"\1\1\1", raw.STUDY_MOVE: b""}
 
 
-def test_the_bound_on_contexts_holds() -> None:
-    contexts = [(2 * n + 1, raw.VERIFICATION, (raw.IMPLICIT,)) for n in range(5)]
-    limits = LimitsSettings(contexts=4)
-    assert len(parse(raw.request("X", contexts[:4]), limits).contexts) == 4
+def test_no_request_has_more_contexts_than_there_are_ids() -> None:
+    contexts = [(2 * n + 1, raw.VERIFICATION, (raw.IMPLICIT,)) for n in range(128)]
+    assert len(parse(raw.request("X", contexts)).contexts) == 128
     with pytest.raises(InvalidPdu):
-        parse(raw.request("X", contexts), limits)
+        parse(raw.request("X", [*contexts, (1, raw.VERIFICATION, (raw.IMPLICIT,))]))
 
 
 def test_a_version_name_is_fit_for_a_log_line() -> None:
@@ -199,7 +194,7 @@ def test_a_version_name_is_fit_for_a_log_line() -> None:
 @given(st.binary(max_size=400))
 def test_noise_is_refused_and_nothing_else_happens(noise: bytes) -> None:
     with pytest.raises((InvalidPdu, Refused)):
-        parse_request(memoryview(noise), PEER, LIMITS)
+        parse_request(memoryview(noise), PEER)
 
 
 WHOLE = raw.request(
