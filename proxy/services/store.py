@@ -1,6 +1,6 @@
 """Storage Service Class as SCP: C-STORE succeeds when the instance is safe, and not a moment earlier (PS3.4 B).
 
-Safe means synced in our spool (`store_mode = "spool"`), or confirmed by every target (`"through"`). The data set is
+Safe means synced in our spool (`store_mode = "spool"`), or taken by every target (`"through"`). The data set is
 never decoded: while it passes, its structure is walked and the few elements are picked out that must agree with the
 command or that name its place in the spool.
 """

@@ -114,9 +114,8 @@ class Workshop:
             self.doors.spool.waiting_uids,
             partial(holdings, client),
         ).answer
-        store = StoreService(
-            name, pipeline, self.doors.spool, settings.limits, self.journal, targets_of(settings, self.doors.clients)
-        )
+        through = targets_of(settings, self.doors.clients, confirm=False)  # the sender waits: Orthanc's 200 will do
+        store = StoreService(name, pipeline, self.doors.spool, settings.limits, self.journal, through)
         services = Services(
             {service: answer for service, answer in answers.items() if service in pipeline.services},
             store.receive if "store" in pipeline.services else None,

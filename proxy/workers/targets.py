@@ -16,9 +16,12 @@ from proxy.workers.dimse_target import DimseTarget, Way
 from proxy.workers.rest_target import RestTarget
 
 
-def targets_of(settings: Settings, clients: Mapping[str, OrthancClient]) -> dict[str, Target]:
-    """By name, as pipelines and routes name them. Raises ConfigError."""
-    targets: dict[str, Target] = {name: _backend(name, client, settings) for name, client in clients.items()}
+def targets_of(settings: Settings, clients: Mapping[str, OrthancClient], *, confirm: bool = True) -> dict[str, Target]:
+    """By name, as pipelines and routes name them. Raises ConfigError.
+
+    With `confirm` a backend must prove by its MD5 that it holds what it was sent; else its word is enough.
+    """
+    targets: dict[str, Target] = {name: _backend(name, client, settings, confirm) for name, client in clients.items()}
     for name, destination in settings.destinations.items():
         calling_aet = destination.calling_aet or next(iter(settings.pipelines.values())).aet
         opener = partial(_to_destination, destination, destination_context(name, destination), settings.limits)
@@ -41,10 +44,10 @@ class _EitherWay:
         return way.deliver(parcel)
 
 
-def _backend(name: str, client: OrthancClient, settings: Settings) -> Target:
+def _backend(name: str, client: OrthancClient, settings: Settings, confirm: bool) -> Target:
     pipelines = settings.pipelines
     noting = {pipeline: entry.provenance_metadata for pipeline, entry in pipelines.items()}
-    rest = RestTarget(name, client, confirm=True, noting=noting)
+    rest = RestTarget(name, client, confirm=confirm, noting=noting)
     by_dimse = frozenset(pipeline for pipeline, entry in pipelines.items() if entry.forward == "dimse")
     if not by_dimse:
         return rest
