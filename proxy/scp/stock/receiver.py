@@ -67,7 +67,8 @@ class StockReceiver:
             self._check_alive()
             now = time.monotonic()
             if now >= self._deadline:
-                self._association.abort(block=False)
+                if self._association.is_requestor:  # a requestor's own is ended by who serves it, and told why
+                    self._association.abort(block=False)
                 raise ReceiverLost("no C-STORE response in time")
             if now >= until:
                 return None
