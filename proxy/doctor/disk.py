@@ -11,6 +11,7 @@ from proxy.config.folders import nearest, unwritable
 from proxy.doctor import remedies
 from proxy.doctor.finding import Finding, State
 from proxy.spool.figures import Figures, figures
+from proxy.spool.incoming import RESERVED_STEP
 from proxy.spool.room import lack_of_room
 from proxy.spool.spool import FOLDER
 
@@ -89,7 +90,11 @@ def _is_spool(settings: Settings) -> bool:
 def _spool(settings: Settings, held: Figures) -> Iterator[Finding]:
     folder = str(settings.storage.path / FOLDER)
     lack = lack_of_room(
-        settings.spool, used=held.bytes, count=held.waiting, free=free_bytes(settings.storage.path), wanted=1
+        settings.spool,
+        used=held.bytes,
+        count=held.waiting,
+        free=free_bytes(settings.storage.path),
+        wanted=RESERVED_STEP,
     )
     says = f"{held.waiting} instances wait, {_size(held.bytes)} of {_size(settings.spool.max_bytes)}"
     if lack:

@@ -1,7 +1,5 @@
 """Things that go wrong in a hospital, done on purpose: the page and the log say what it is, and what helps."""
 
-import base64
-import http.client
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from proxy.demo.orthanc import Orthanc
 from tests.integration.conftest import StartProxy
 from tests.support.browser import DESKTOP, Visitor
 from tests.support.dcmtk import Dcmtk
+from tests.support.guarded import guarded as guarded_orthanc
 from tests.support.instances import instance, part10
 from tests.support.ports import free_port
 from tests.support.proxy_process import Proxy
@@ -47,30 +46,11 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-class Guarded(Orthanc):
-    """One that can be talked to when it wants a name and a password."""
-
-    def call(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
-        try:
-            secret = base64.b64encode(b"proxy:right").decode()
-            connection.request(method, path, body, {"Authorization": f"Basic {secret}"})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[Orthanc]:
     """An Orthanc that wants a name and a password: `proxy` and `right`."""
-    options = {"AuthenticationEnabled": True, "RegisteredUsers": {"proxy": "right"}}
-    orthanc = Guarded(tmp_path / "guarded", options=options)
-    try:
-        orthanc.start()
+    with guarded_orthanc(tmp_path / "guarded") as orthanc:
         yield orthanc
-    finally:
-        orthanc.kill()
 
 
 def test_a_wrong_password_of_orthanc(

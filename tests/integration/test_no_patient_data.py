@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,10 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
 )
+from typer.testing import CliRunner
 
 from proxy.admin.api import ENDPOINTS
+from proxy.cli import app
 from proxy.demo.orthanc import Orthanc
 from tests.fakes import http_faults as faults
 from tests.fakes.http_faults import HttpFaults
@@ -339,6 +342,29 @@ def shown(proxy: Proxy) -> Iterator[tuple[str, str]]:
     yield "OpenMetrics", httpx.get(proxy.admin_url + "/metrics", headers=openmetrics).text
 
 
+def given_away(ward: Ward) -> Iterator[tuple[str, str]]:
+    """What `doctor` prints, and all that `support-bundle` collects, of a log that names the patient at DEBUG."""
+    form = ward.proxy.configuration["logging"]["format"]  # type: ignore[index]
+    line = '{"level":"debug","event":"ZQX"}' if form == "json" else "2026-01-05T10:15:00Z debug   ZQX\nValueError: ZQX"
+    with (ward.folder / "proxy.log").open("a") as log:
+        log.write(f"{line}\n")
+    ports = {"listener": ward.proxy.dicom_port, "admin": ward.proxy.admin_port}
+    options = [word for name, port in ports.items() for word in ("--set", f"{name}.bind_port={port}")]
+    told = CliRunner().invoke(app, ["doctor", "--json", "--config", str(ward.proxy.config_file), *options])
+    assert "as Orthanc holds it" in told.stdout, "an instance of the patient was retrieved"
+    yield "doctor", told.output
+    bundle = ward.folder / "bundle.tar.gz"
+    arguments = ["support-bundle", "--config", str(ward.proxy.config_file), *options, "--output", str(bundle)]
+    told = CliRunner().invoke(app, arguments)
+    assert told.exit_code == 0, told.output
+    yield "support-bundle", told.output
+    with tarfile.open(bundle) as archive:
+        names = {member.name.partition("/")[2] for member in archive.getmembers()}
+        assert {"log.txt", "metrics.txt", "spool.json", "api/status.json"} <= names
+        for member in archive.getmembers():
+            yield member.name, archive.extractfile(member).read().decode()  # type: ignore[union-attr]
+
+
 def test_nothing_of_a_patient_is_told(ward: Ward) -> None:
     for act in (query, retrieve, move, store, send_garbage, commit):
         act(ward)
@@ -346,6 +372,8 @@ def test_nothing_of_a_patient_is_told(ward: Ward) -> None:
     wait_until(lambda: services <= {found for found in services if f'service="{found}"' in metrics(ward.proxy)})
     for path, text in shown(ward.proxy):
         assert found_in(text) == [], path
+    for name, text in given_away(ward):
+        assert found_in(text) == [], name
     ward.proxy.stop()
     for name, text in (
         ("standard error", ward.proxy.child.log.read_text()),

@@ -74,7 +74,7 @@ def test_dead_letters_are_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tables", "free", "what", "state", "says"),
     [
-        ({"spool": {"max_bytes": 10}}, 1 << 40, "spool", State.FAILED, "C-STORE is refused: the spool is full"),
+        ({"spool": {"max_bytes": "1 MiB"}}, 1 << 40, "spool", State.FAILED, "C-STORE is refused: the spool is full"),
         ({}, 1 << 20, "spool", State.FAILED, "C-STORE is refused: the disk of the spool is nearly full"),
         ({}, 1 << 20, "cache", State.WARNING, "nothing more is cached"),
         ({"cache": {"enabled": False}}, 1 << 20, "cache", State.SKIPPED, "switched off"),
