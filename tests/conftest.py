@@ -5,7 +5,12 @@ import sys
 import threading
 import time
 
+import hypothesis
 import pytest
+
+# The same inputs each time, however slow the machine: `make fuzz` is what tries others.
+hypothesis.settings.register_profile("tests", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _LINGERING = 10.0  # seconds for threads to end after the last test
 
