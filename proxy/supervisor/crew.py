@@ -20,7 +20,7 @@ from proxy.events import AssociationEnded, AssociationOpened, Event, Trouble
 from proxy.supervisor.sockets import Listening
 
 _CALM = 10.0  # seconds after which a worker counts as healthy again
-_LONGEST_PAUSE = 30.0
+_LONGEST_PAUSE = 5.0  # what somebody sends may kill worker after worker, and others want to be served meanwhile
 _NO_ROOM_PAUSE = 2.0
 
 
@@ -35,6 +35,7 @@ class Worker:
     started: float
     ready: bool = False
     restarts: int = 0
+    quick_deaths: int = 0  # in a row
     start_again_at: float | None = None
     associations: dict[str, AssociationOpened] = field(default_factory=dict)
 
@@ -145,9 +146,9 @@ class Crew:
             status = worker.process.wait()
         self.on_death(worker.process.pid)
         self._end_associations(worker)
-        lived = time.monotonic() - worker.started
-        pause = 0.0 if lived > _CALM else min(_LONGEST_PAUSE, 0.25 * 2 ** min(worker.restarts, 10))
-        worker.start_again_at = time.monotonic() + pause
+        now = time.monotonic()
+        worker.quick_deaths = 0 if now - worker.started > _CALM else worker.quick_deaths + 1
+        worker.start_again_at = now + _pause(worker.quick_deaths)
         if not self.stopping:
             what = f"worker {worker.number} (pid {worker.process.pid}) ended with status {status}; starting it again"
             self.on_event(Trouble(where="worker", what=what, severity="error"))
@@ -161,7 +162,7 @@ class Crew:
             what = f"worker {worker.number} cannot be started: {error.strerror or error}"
             self.on_event(Trouble(where="worker", what=what, severity="error"))
             return worker
-        fresh.restarts = worker.restarts + 1
+        fresh.restarts, fresh.quick_deaths = worker.restarts + 1, worker.quick_deaths
         return fresh
 
     def _spawn(self, number: int, settings: Settings) -> Worker:
@@ -181,3 +182,8 @@ class Crew:
         with contextlib.suppress(OSError):
             ours.send(("settings", settings))
         return Worker(number, process, ours, time.time(), time.monotonic())
+
+
+def _pause(quick_deaths: int) -> float:
+    """Seconds before a worker is started again: none for one that had lived well, then doubling."""
+    return min(_LONGEST_PAUSE, 0.25 * 2.0 ** min(quick_deaths - 1, 10)) if quick_deaths else 0.0

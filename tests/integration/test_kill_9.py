@@ -26,6 +26,7 @@ _SOAK = "SOAK_INSTANCES" in os.environ
 _FEW = int(os.environ.get("SOAK_INSTANCES", "240"))
 _MANY = int(os.environ.get("SOAK_INSTANCES", "2000"))
 _SENDERS = 8
+_PAUSE = (0.5, 3.0) if _SOAK else (0.05, 0.4)  # seconds between two blows
 
 pytestmark = pytest.mark.timeout(120 + _MANY // 10)
 
@@ -104,7 +105,7 @@ def test_what_was_acknowledged_before_sigkill_arrives(
     sent = senders(proxy, "KILLED")
     blows = 0
     while blows < 3 or (_SOAK and any(sender.is_alive() for sender in sent)):
-        time.sleep(random.uniform(0.05, 0.4))
+        time.sleep(random.uniform(*_PAUSE))
         _BLOWS[victim](proxy)
         blows += 1
     print(f"{blows} blows")

@@ -111,15 +111,22 @@ def test_one_that_dies_at_once_each_time_is_started_after_growing_pauses(
 ) -> None:
     monkeypatch.setenv("FAKE_WORKER", "stillborn")
     one = watch(1)
-    one.until(lambda: len(one.deaths) == 4)
-    pauses = [0.25 * 2**restarts for restarts in range(4)]
-    now = time.monotonic()
-    again_at = one.crew.workers[0].start_again_at
-    assert again_at is not None
-    assert again_at - now == pytest.approx(pauses[3], abs=0.5)
+    one.until(lambda: len(one.deaths) == 3)
+    (worker,) = one.crew.workers
+    assert worker.start_again_at is not None
+    assert worker.start_again_at - time.monotonic() == pytest.approx(1.0, abs=0.3)
     assert not one.crew.ready
     monkeypatch.delenv("FAKE_WORKER")
     one.until(lambda: one.crew.ready)
+    one.crew.workers[0].started -= 3600
+    one.crew.workers[0].process.kill()
+    one.until(lambda: len(one.deaths) == 4)
+    assert one.crew.workers[0].quick_deaths == 0, "one that has lived well is started again at once"
+
+
+@pytest.mark.parametrize(("deaths", "pause"), [(0, 0.0), (1, 0.25), (2, 0.5), (5, 4.0), (6, 5.0), (10**6, 5.0)])
+def test_no_pause_is_so_long_that_nobody_is_served(deaths: int, pause: float) -> None:
+    assert crew_module._pause(deaths) == pause
 
 
 def test_where_there_is_no_room_for_another_process_it_is_tried_again(
