@@ -14,7 +14,7 @@ from tests.support.instances import part10, series
 from tests.support.proxy_process import Proxy, settings
 from tests.support.scu import associated, keys
 
-CT = SyntheticSeries(name="victim", slices=10, rows=64, columns=64)
+CT = SyntheticSeries(name="victim", patient_name="a" * 60 + "bx", slices=10, rows=64, columns=64)
 LIMITS = {
     "request_timeout": 1.5,
     "pdu_timeout": 1.5,
