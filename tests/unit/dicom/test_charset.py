@@ -93,3 +93,17 @@ def test_orthancs_encodings_are_known(name, terms):
 
 def test_an_encoding_of_orthanc_that_is_unknown_is_utf_8():
     assert orthanc_charset("Klingon") == charset_of(["ISO_IR 192"])
+
+
+def test_only_as_many_terms_are_kept_as_make_sense():
+    many = charset_of([f"NO SUCH SET {n:020}" for n in range(1000)])
+    assert len(many.terms) <= 16
+    assert max(map(len, many.terms)) <= 16
+
+
+def test_a_term_that_is_not_ascii_can_be_answered():
+    assert charset_of(["\ufffd\ufffd"]).element_value == b"??"
+
+
+def test_a_yen_sign_is_not_written_as_the_backslash_that_separates_values():
+    assert charset_of(["ISO_IR 13"]).encode("\xa5") is None

@@ -8,7 +8,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from proxy.dicom.commitment import Reason, Reference, Transaction, Verdict, event_information, judge, transaction_of
-from proxy.errors import InvalidIdentifier
+from proxy.errors import InvalidIdentifier, UnreadableIdentifier
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"
@@ -87,3 +87,9 @@ def test_a_report_says_who_is_committed_and_why_others_are_not(committed: tuple,
         assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (CT, reference.sop_instance_uid)
     for item, (reference, reason) in zip(read.get("FailedSOPSequence", []), failed, strict=True):
         assert (item.ReferencedSOPInstanceUID, item.FailureReason) == (reference.sop_instance_uid, reason)
+
+
+def test_what_pydicom_cannot_read_is_unreadable() -> None:
+    charset = b"\x08\x00\x05\x00CS\x06\x00\0TUDY "  # a NUL is no encoding that Python would look for
+    with pytest.raises(UnreadableIdentifier):
+        transaction_of(charset + encoded(EXPLICIT, A), EXPLICIT, 32)

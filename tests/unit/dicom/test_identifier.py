@@ -177,6 +177,7 @@ def test_without_a_level_the_most_specific_unique_key_tells_it(elements: dict[st
         ({"QueryRetrieveLevel": "PATIENT", "StudyInstanceUID": "1.2"}, PATIENT_ID),
         ({"QueryRetrieveLevel": "NONE", "StudyInstanceUID": "1.2"}, LEVEL),
         ({}, LEVEL),
+        ({"QueryRetrieveLevel": "PATIENT", "PatientID": ["", "CT-1"]}, PATIENT_ID),
     ],
 )
 def test_nothing_that_could_mean_everything_is_retrieved(elements: dict[str, Any], tag: int) -> None:
