@@ -113,7 +113,10 @@ class Spool:
 
     def lack_of_room(self) -> str:
         """Why C-STORE would be refused now, in words; "" = it would not."""
-        return self._lack_of_room(*self.ledger.reserved())
+        try:
+            return self._lack_of_room(*self.ledger.reserved())
+        except OSError as error:
+            return f"the spool cannot be written: {error.strerror}"
 
     def _lack_of_room(self, reserved: int, others: int) -> str:
         """For one instance beside `others` that are open, each of which may write one step more."""

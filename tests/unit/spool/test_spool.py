@@ -99,6 +99,12 @@ def test_room_on_the_disk_is_promised_to_no_two_open_instances(tmp_path: Path, m
     assert [spool.ledger.reserved() for spool in spools] == [(0, 0)] * 2
 
 
+def test_a_spool_whose_folder_is_gone_says_so_and_is_no_error(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    (spool.root / ".incoming").rmdir()
+    assert spool.lack_of_room() == "the spool cannot be written: No such file or directory"
+
+
 def test_so_many_instances_and_not_one_more_get_in(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, max_instances=2)
     assert [store(service(spool), uid) for uid in ("1.1", "1.2")] == [0, 0]
