@@ -26,10 +26,9 @@ def run(bench: Bench, studies: Sequence[Study], runs: int, slow_runs: int, tell:
             owner[title] = bench.orthancs[ORTHANC]
 
     def settle(system: System, study: Study) -> None:
-        """Wait for what is spooled to arrive, then delete the study wherever it is."""
-        if SPOOL in system.name:
-            spool = bench.proxies[SPOOL].storage / "dimse"
-            wait_until(lambda: not any(spool.rglob("*.dcm")))
+        """Wait for what is spooled to arrive, whoever comes next, then delete the study wherever it is."""
+        spool = bench.proxies[SPOOL].storage / "dimse"
+        wait_until(lambda: not any(spool.rglob("*.dcm")))
         orthanc = owner.get(system.name)
         if orthanc is not None:
             for found in orthanc.post("/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": study.uid}}):
