@@ -1,5 +1,7 @@
 """One line of news holds all that the forwarder needs to know."""
 
+import itertools
+
 import pytest
 
 from proxy.spool.envelope import envelope_of
@@ -27,6 +29,7 @@ def test_news_fit_into_a_pipe_in_one_piece() -> None:
     "line",
     [b"", b"{", b"[]", b"3", b'["../../etc/passwd", "a", 1, "p", "c", "s", "m", 1]', b'["1/2/3.dcm"]', b"[null, 1]"]
     + [WAITING.encode()[:length] for length in range(0, 60, 7)],
+    ids=itertools.count(),  # the lines hold the time
 )
 def test_what_a_crash_has_cut_is_no_news(line: bytes) -> None:
     with pytest.raises(ValueError):
