@@ -35,7 +35,7 @@ class LoopDisk:
         """The disk as it would be if the power went out now. Call it while nobody works on it."""
         while True:
             before = self._written()
-            shutil.copyfile(self.image, image)
+            subprocess.run(["cp", "--sparse=always", str(self.image), str(image)], check=True)
             if self._written() == before:
                 return LoopDisk(image, folder)
 
