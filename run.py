@@ -31,7 +31,7 @@ TEST_TOOLS = {  # or library
 }
 SERVICES = {"orthanc", "prometheus"}  # of these packages; nobody asked for them
 
-IN_PARALLEL = "--numprocesses 4 --dist loadfile"  # most of their time tests wait for somebody
+IN_PARALLEL = "--numprocesses 3 --dist loadfile"  # most of their time tests wait for somebody
 ALL_SERVICES = 'pipelines.dicom_scp.services=["echo","find","get","move","store","commitment"]'
 
 TARGETS = {  # programs of the environment with their arguments

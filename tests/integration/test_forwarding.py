@@ -101,7 +101,7 @@ def test_an_orthanc_that_fails_is_asked_by_one_instance_at_a_time_and_the_reason
         assert way.count("POST", "^/instances") - tried <= (time.monotonic() - began) / 0.1 + 1
         assert "503" in queue(proxy)["queues"][0]["why"]
         way.clear()
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert_same_instances(images, stored_files(one_fresh_orthanc, PatientID="BREAKER"))
         proxy.stop()
 
@@ -126,7 +126,7 @@ def test_an_upload_that_is_cut_in_its_middle_is_sent_again_whole(
             wait_until(lambda: bool(queue(proxy)["queues"][0]["why"]))
             assert (held(one_fresh_orthanc), len(waiting(proxy))) == (0, 1)
             way.reset_after = way.freeze_after = None
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert_same_instances([image], stored_files(one_fresh_orthanc, PatientID="CUT"))
         assert dead(proxy) == []
         proxy.stop()
@@ -144,7 +144,7 @@ def test_a_wrong_password_is_told_and_nothing_is_given_up_until_it_is_right(
         wait_until(lambda: "credentials" in queue(proxy)["queues"][0]["why"])
         assert (len(waiting(proxy)), dead(proxy)) == (3, [])
         way.clear()
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert_same_instances(images, stored_files(orthanc, PatientID="LOCKED"))
         proxy.stop()
 
@@ -165,10 +165,10 @@ def test_a_disk_that_fills_up_refuses_and_loses_nothing_and_takes_again_when_the
             assert set(statuses) == {0x0000, 0xA700}
             assert queue(proxy)["full"]
             one_fresh_orthanc.start()
-            wait_until(lambda: not waiting(proxy))
+            wait_until(lambda: not waiting(proxy), 60)
             assert_same_instances(accepted, stored_files(one_fresh_orthanc, PatientID="FULL"))
             assert scu.store(images[-1]) == 0x0000, "there is room again"
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         proxy.stop()
 
 
@@ -301,7 +301,7 @@ def test_what_was_refused_for_good_can_be_sent_once_more_by_command(
         assert command(proxy, "retry", "--all") == "1 back in the queue\n"
         wait_until(lambda: held(one_fresh_orthanc) == 1)
         assert_same_instances([image], stored_files(one_fresh_orthanc, PatientID="DEAD"))
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert dead(proxy) == []
         proxy.stop()
 
@@ -332,7 +332,7 @@ def test_passing_through_with_orthanc_away_refuses_or_spools_as_it_is_set(
         assert scu.store(image) == status
         assert len(waiting(proxy)) == (status == 0)
         one_fresh_orthanc.start()
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert scu.store(image) == 0x0000
     assert_same_instances([image], stored_files(one_fresh_orthanc, PatientID="THROUGH"))
 
@@ -352,6 +352,6 @@ def test_a_sender_and_the_forwarder_do_not_wait_for_each_other(
         assert [response.status for response in outcome.responses] == [0x0000] * 20
         assert time.monotonic() - began < 5.0, "twenty instances at a second each would take 5 s with 4 at once"
         way.clear()
-        wait_until(lambda: not waiting(proxy))
+        wait_until(lambda: not waiting(proxy), 60)
         assert held(one_fresh_orthanc) == 20
         proxy.stop()
