@@ -15,6 +15,7 @@ from tests.support.instances import instance
 from tests.support.population import CT
 from tests.support.proxy_process import Proxy
 from tests.support.scu import associated, keys
+from tests.support.waiting import wait_until
 
 WIRES = ["fast", "stock"]
 _STUDY = keys("STUDY", StudyInstanceUID=CT.study_instance_uid)
@@ -68,7 +69,7 @@ def test_a_list_admits_by_title_address_and_service_and_says_which_rule_refused(
     assert _refusal(proxy, "NOBODY") == "rejected 1/1/3", "calling AE title not recognized"
     assert _refusal(proxy, "FAR") == "rejected 1/1/1"
     assert _refusal(proxy, "BARRED") == "rejected 1/1/1"
-    assert "rule nothing of pipeline under_test grants no service to 'BARRED'" in proxy.log
+    wait_until(lambda: "rule nothing of pipeline under_test grants no service to 'BARRED'" in proxy.log)
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -149,6 +150,6 @@ def test_open_to_the_network_is_warned_of_and_open_to_loopback_is_not(
     warning = 'access = "open"'
     assert warning not in start_proxy(one_orthanc, {"listener": {"bind_address": "127.0.0.1"}}).log
     proxy = start_proxy(one_orthanc, {"listener": {"bind_address": "0.0.0.0"}})
-    assert warning in proxy.log
+    wait_until(lambda: warning in proxy.log)
     assert "under_test" in next(line for line in proxy.log.splitlines() if warning in line)
     assert raw.echo(proxy.dicom_port, proxy.aet) < 2

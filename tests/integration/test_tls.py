@@ -23,6 +23,7 @@ from tests.support.proxy_process import Proxy
 from tests.support.rest import upload
 from tests.support.scu import associated, keys
 from tests.support.tls_front import TlsFront
+from tests.support.waiting import wait_until
 
 _STUDY = keys("STUDY", StudyInstanceUID=CT.study_instance_uid)
 _PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -177,7 +178,7 @@ def test_a_title_pinned_to_a_certificate_is_for_its_holder_alone(
     assert status(other, "CT2") == 0
     assert status(papers.client, "CT2") != 0
     assert status(other, "UNPINNED") == 0
-    assert "pins 'CT1' to another certificate" in proxy.log
+    wait_until(lambda: "pins 'CT1' to another certificate" in proxy.log)
 
 
 def _fingerprint(certificate: Path) -> str:
