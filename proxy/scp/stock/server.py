@@ -123,9 +123,9 @@ class StockServer:
 
         A thread of pynetdicom's that waits for the rest of a PDU hears of no abort, and the process would wait for it.
         """
-        left = [association for server in self._servers for association in server.active_associations]
         for server in self._servers:
             server.shutdown()
+        left = [association for server in self._servers for association in server.active_associations]
         self._servers.clear()
         for association in left:
             if association.requestor.primitive is None:
